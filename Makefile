@@ -1,0 +1,54 @@
+# Every target sets up what it needs on a machine with Python 3.11, pip and make. A second run takes seconds.
+#   make PYTHON=python3.12 setup     another interpreter
+#   make PIP_TORCH_ARGS=... setup    arguments for the installation of torch, e.g. the index of CPU builds
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+T ?=
+WORKERS ?= 2
+# one thread a worker: two workers share two cores, and results do not depend on how a sum is split
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_TORCH_ARGS
+
+.PHONY: help setup test lint format sync types imports bench demo docs wheels reference real-models test-real test-reference clean
+
+help:
+	@echo "make demo            the main job on real checkpoints, in a minute"
+	@echo "make test            every test (T=path for some of them)"
+	@echo "make lint            format, lint, types, imports"
+	@echo "make format          let ruff rewrite"
+	@echo "make bench           the measurements, as a table and JSON"
+	@echo "make wheels          every distribution as a wheel, in dist/"
+	@echo "make reference       the reference environments, in .reference/"
+	@echo "make test-reference  comparisons with the reference, live"
+	@echo "make test-real       comparisons on real checkpoints"
+
+setup:
+	@$(PYTHON) tools/setup_env.py --venv $(VENV)
+
+test: setup
+	@$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q $(T)
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) tools/sync_root.py --check
+	$(PY) -m mypy --strict kernel/src/xf
+	$(PY) tools/import_contracts.py
+
+format: setup
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+sync: setup
+	$(PY) tools/sync_root.py
+
+wheels: setup
+	@$(PY) tools/build_wheels.py dist
+
+reference:
+	@$(PYTHON) tools/reference.py
+
+clean:
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
