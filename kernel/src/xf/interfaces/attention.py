@@ -209,7 +209,7 @@ def _registered_mask(name: str) -> MaskBuilder | None:
 
 
 class _Interface(MutableMapping[str, Any]):
-    """A mapping of names: the kernel's and the plugins', what was registered at run time, what was set on this object."""
+    """Names to objects: the kernel's and the plugins', those registered at run time, those set on this object."""
 
     _group: str
     _global: dict[str, Any]
@@ -244,7 +244,10 @@ class _Interface(MutableMapping[str, Any]):
 
 
 class AttentionInterface(_Interface):
-    """Attention kernels by name; `AttentionInterface.register(name, fn)` adds one (spec: internal/modeling_utils.md)."""
+    """Attention kernels by name; `AttentionInterface.register(name, fn)` adds one.
+
+    Source: spec internal/modeling_utils.md.
+    """
 
     _group = "attention"
     _global: dict[str, Any] = {}
@@ -391,7 +394,7 @@ class AttentionModule(nn.Module):
         if getattr(self.config, "_attn_explicit", False):
             able = [name for name in _installed() if attention_backend(name).capabilities.returns_weights]
             raise ValueError(
-                f"Attention {self.backend.name!r} cannot return weights or apply a head mask (output_attentions=True, head_mask). "
-                f"Load the model with attn_implementation={' or '.join(map(repr, able))}, or do not name one."
+                f"Attention {self.backend.name!r} cannot return weights or apply a head mask "
+                f"(output_attentions=True, head_mask). Load the model with attn_implementation={' or '.join(map(repr, able))}, or do not name one."
             )
         return eager_attention  # nobody named a backend: for this call the one that can

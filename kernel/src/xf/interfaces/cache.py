@@ -98,7 +98,7 @@ class CacheLayerMixin(ABC):
 
 
 class DynamicLayer(CacheLayerMixin):
-    """Keeps every token. Storage grows by half its size when full, so that a decoding step copies only its own token."""
+    """Keeps every token. Full storage grows by half its size, so that a decoding step copies only its own token."""
 
     _spare_tokens = 64  # room beyond the growth, so that short prompts do not reallocate at every other step
 
@@ -237,8 +237,8 @@ class DynamicSlidingWindowLayer(DynamicLayer):
             return
         if self._seen >= self.sliding_window:
             raise ValueError(
-                f"A sliding-window layer that has passed its window of {self.sliding_window} tokens cannot be cropped to {keep}: "
-                "older tokens are gone. Use DynamicCache() without a config, which keeps all of them."
+                f"A sliding-window layer that has passed its window of {self.sliding_window} tokens cannot be cropped "
+                f"to {keep}: older tokens are gone. Use DynamicCache() without a config, which keeps all of them."
             )
         self._end -= self._seen - max(keep, 0)
         self._seen, self._shared = max(keep, 0), True

@@ -59,11 +59,11 @@ class LogitsProcessor:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], context: LogitsContext) -> LogitsProcessor | None:
-        """The processor for these option values (every key of `cls.options` is there), or None where they leave it off."""
+        """The processor for these option values (all keys of `cls.options`), or None where they leave it off."""
         return None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """input_ids: (B, T) tokens so far; scores: (B, V). Returns the new scores (B, V), never changing them in place."""
+        """input_ids: (B, T) tokens so far; scores: (B, V), not changed in place. Returns the new scores (B, V)."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(input_ids, scores).")
 
 

@@ -2,8 +2,8 @@
 
 A mask function takes four index tensors that broadcast against each other and returns booleans: True where the query
 at q_idx may attend to the key at kv_idx. Indices are absolute positions in the sequence, so a predicate never knows
-about caches. Predicates combine with `and_masks` and `or_masks`; each attention backend expands the combination once per
-forward into what its kernel reads (None where its own causal flag is enough).
+about caches. Predicates combine with `and_masks` and `or_masks`; each attention backend expands the combination once
+per forward into what its kernel reads (None where its own causal flag is enough).
 
 Shapes: B batch, H heads (1 here, broadcast), Q queries, K keys.
 """
@@ -121,7 +121,7 @@ def chunked_causal_mask_function(chunk_size: int) -> MaskFunction:
 def expand_mask(
     mask_function: MaskFunction, batch_size: int, q_positions: Tensor, kv_positions: Tensor, padding_mask: Tensor | None
 ) -> Tensor:
-    """The predicate on all indices: bool (B, 1, Q, K), True where attention is allowed; padding (B, positions) applied."""
+    """The predicate on all indices, padding applied: bool (B, 1, Q, K), True where attention is allowed."""
     device = q_positions.device
     batch_idx = torch.arange(batch_size, device=device)[:, None, None, None]
     head_idx = torch.zeros((1, 1, 1, 1), dtype=torch.long, device=device)
@@ -180,7 +180,7 @@ def eager_mask(
 ) -> Tensor:
     """Additive (B, 1, Q, K): 0 where attention is allowed, the smallest number of `dtype` elsewhere; always built.
 
-    Also the mask of every backend that was registered without one: a kernel that knows nothing of causality stays causal.
+    Also the mask of every backend registered without one: a kernel that knows nothing of causality stays causal.
     """
     kv_positions = torch.arange(kv_offset, kv_offset + kv_length, device=cache_position.device)
     allowed = expand_mask(mask_function, batch_size, cache_position, kv_positions, attention_mask)
@@ -193,7 +193,7 @@ def to_additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def find_packed_sequence_indices(position_ids: Tensor) -> Tensor:
-    """Number the sequences packed into each row of position_ids (B, T): a new one begins where positions do not go up by 1."""
+    """Number the sequences packed into each row of position_ids (B, T): one begins where positions do not go up by 1."""
     first = position_ids[:, :1] - 1  # so that the first token never begins a new sequence
     return (torch.diff(position_ids, prepend=first, dim=-1) != 1).cumsum(-1)
 
@@ -253,8 +253,8 @@ def _ready_made(attention_mask: Any, backend_name: str, dtype: torch.dtype) -> A
     if isinstance(attention_mask, Tensor):
         if attention_mask.ndim != 4:
             raise ValueError(
-                f"attention_mask has {attention_mask.ndim} dimensions, shape {tuple(attention_mask.shape)}: give (batch, positions) "
-                "with 1 at real tokens and 0 at padding, or a whole mask (batch, heads or 1, queries, keys)."
+                f"attention_mask has {attention_mask.ndim} dimensions, shape {tuple(attention_mask.shape)}: give "
+                "(batch, positions) with 1 at real tokens and 0 at padding, or a whole mask (batch, heads or 1, queries, keys)."
             )
         if attention_mask.dtype == torch.bool and backend_name == "eager":
             return to_additive(attention_mask, dtype)
@@ -333,7 +333,7 @@ def create_bidirectional_mask(
     or_mask_function: MaskFunction | None = None,
     and_mask_function: MaskFunction | None = None,
 ) -> Any:
-    """The mask of an encoder, or of cross attention when encoder_hidden_states (B, K, C) is given; None without padding.
+    """The mask of an encoder, or of cross attention to encoder_hidden_states (B, K, C); None without padding.
 
     attention_mask: (B, K) with 0 at padding, or a ready 3D (B, Q, K) or 4D mask.
     """

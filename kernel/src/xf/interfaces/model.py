@@ -1,7 +1,8 @@
 """PreTrainedModel: the contract of every model (spec: main_classes/model.md).
 
 A model class states, as data: its config class, the prefix of its base model, which weights are tied, which checkpoint
-names differ (`key_rules`), what may be missing, what attention must be able to do. Modules carry the checkpoint's names.
+names differ (`key_rules`), what may be missing, what attention must be able to do. Modules carry the checkpoint's
+names.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def no_init_weights() -> Iterator[None]:
 
 
 class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
-    """Base of all models: from_pretrained, save_pretrained, embeddings, tying, attention choice, gradient checkpointing.
+    """Base of all models: loading, saving, embeddings, tying, attention choice, gradient checkpointing.
 
     A subclass calls `super().__init__(config)` first and `self.post_init()` last in its __init__.
     """
@@ -111,7 +112,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Random start of one module; families override. Linear, convolution, embedding: normal(0, initializer_range)."""
+        """Random start of one module; families override. Weights are normal(0, initializer_range), biases 0."""
         std = getattr(self.config, "initializer_range", 0.02)  # 0.02: Radford et al. 2018, section 4.1
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d)):
             module.weight.normal_(0.0, std)
@@ -262,7 +263,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
 
     @torch.no_grad()
     def _resized(self, old: nn.Parameter, size: int, mean: bool) -> nn.Parameter:
-        """Rows (or entries of a bias) 0..size-1 of `old`; new ones at the mean of the old, or at random (a bias at 0)."""
+        """Rows (or bias entries) 0..size-1 of `old`; new ones at the mean of the old, or at random (a bias at 0)."""
         new = old.new_zeros((size, *old.shape[1:]))
         keep = min(size, old.shape[0])
         new[:keep] = old[:keep]
@@ -416,7 +417,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
         self.model_tags = known + [tag for tag in new if tag not in known]
 
     def explain(self) -> Any:
-        """What was chosen for this model (attention, cache, quantizer, dtype ...), from where, and why not the others."""
+        """What was chosen for this model (attention, quantizer, dtype ...), from where, and why not the others."""
         from ..explain import explain_model
 
         return explain_model(self)

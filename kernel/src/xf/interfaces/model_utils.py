@@ -20,7 +20,7 @@ Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 
 def model_forward(forward: Forward) -> Forward:
-    """Decorate a model's forward: fills output_attentions and output_hidden_states from the config, honours return_dict.
+    """Decorate a forward: fills output_attentions and output_hidden_states from the config, honours return_dict.
 
     The wrapped forward takes the two flags as plain booleans and always returns a ModelOutput.
     """
@@ -110,7 +110,7 @@ class ModuleUtilsMixin:
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """(B, T) or (B, Q, K) with 1 where attention is allowed -> additive mask, causal if the config is a decoder's."""
+        """(B, T) or (B, Q, K), 1 where attention is allowed -> additive mask, causal if the config is a decoder's."""
         config = getattr(self, "config", None)
         if attention_mask.ndim == 2 and getattr(config, "is_decoder", False):
             extended = self.create_extended_attention_mask_for_decoder(input_shape, attention_mask)

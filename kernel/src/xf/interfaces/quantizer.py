@@ -1,8 +1,8 @@
 """Quantizer: four separate duties. Match modules, convert weights while loading, finish, save.
 
 A quantizer is found by the `quant_method` of its config in `xf.v1.quantizer` (key -> Quantizer subclass). The loader
-calls, in this order: `validate`, `prepare` (on the meta model), `convert` for every checkpoint tensor it claims, `finish`;
-`save_pretrained` calls `state_dict_to_save`. No quantizer may run code or read names from the checkpoint.
+calls, in this order: `validate`, `prepare` (on the meta model), `convert` for every checkpoint tensor it claims,
+`finish`; `save_pretrained` calls `state_dict_to_save`. No quantizer may run code or read names from the checkpoint.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Quantizer(ABC):
         self.quantization_config = quantization_config
         self.pre_quantized = pre_quantized
 
-    def validate(self, *, dtype: torch.dtype, device: torch.device) -> None:
+    def validate(self, *, dtype: torch.dtype, device: torch.device) -> None:  # noqa: B027 - optional
         """Raise ValueError or ImportError, with what to do, when this environment cannot run the method."""
 
     def update_dtype(self, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -106,9 +106,9 @@ class Quantizer(ABC):
 
     @abstractmethod
     def convert(self, model: nn.Module, name: str, tensor: Tensor) -> dict[str, Tensor]:
-        """The tensors to place for checkpoint tensor `name` (full name in the model): {name: tensor} if it is not ours."""
+        """The tensors to place for checkpoint tensor `name` (full name in the model); {name: tensor} if not ours."""
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: nn.Module) -> None:  # noqa: B027 - optional
         """After all tensors are placed: pack, fuse, check."""
 
     def state_dict_to_save(self, model: nn.Module) -> dict[str, Tensor]:
