@@ -1,0 +1,69 @@
+"""Where the kernel's own public names are, so that `import xf` imports none of them."""
+
+from __future__ import annotations
+
+_BY_MODULE = {
+    "xf.auto": """
+        AutoBackbone AutoConfig AutoFeatureExtractor AutoImageProcessor AutoModel AutoModelForAudioClassification
+        AutoModelForAudioFrameClassification AutoModelForAudioXVector AutoModelForCTC AutoModelForCausalLM
+        AutoModelForDepthEstimation AutoModelForDocumentQuestionAnswering AutoModelForImageClassification
+        AutoModelForImageSegmentation AutoModelForImageTextToText AutoModelForImageToImage
+        AutoModelForInstanceSegmentation AutoModelForKeypointDetection AutoModelForKeypointMatching
+        AutoModelForMaskGeneration AutoModelForMaskedImageModeling AutoModelForMaskedLM AutoModelForMultipleChoice
+        AutoModelForNextSentencePrediction AutoModelForObjectDetection AutoModelForPreTraining
+        AutoModelForQuestionAnswering AutoModelForSemanticSegmentation AutoModelForSeq2SeqLM
+        AutoModelForSequenceClassification AutoModelForSpeechSeq2Seq AutoModelForTableQuestionAnswering
+        AutoModelForTextEncoding AutoModelForTextToSpectrogram AutoModelForTextToWaveform
+        AutoModelForTimeSeriesPrediction AutoModelForTokenClassification AutoModelForUniversalSegmentation
+        AutoModelForVideoClassification AutoModelForVision2Seq AutoModelForVisualQuestionAnswering
+        AutoModelForZeroShotImageClassification AutoModelForZeroShotObjectDetection AutoModelWithLMHead
+        AutoProcessor AutoTokenizer AutoVideoProcessor
+    """,
+    "xf.interfaces.attention": "AttentionInterface AttentionMaskInterface AttentionBackend AttentionCapabilities",
+    "xf.interfaces.cache": """
+        Cache CacheLayerMixin CacheProcessor DynamicCache DynamicLayer EncoderDecoderCache
+    """,
+    "xf.interfaces.callback": """
+        CallbackHandler DefaultFlowCallback EarlyStoppingCallback PrinterCallback ProgressCallback TrainerCallback
+        TrainerControl TrainerState
+    """,
+    "xf.interfaces.config": "PretrainedConfig",
+    "xf.interfaces.model": "PreTrainedModel",
+    "xf.interfaces.pipeline": """
+        ArgumentHandler ChunkPipeline CsvPipelineDataFormat JsonPipelineDataFormat PIPELINE_REGISTRY
+        PipedPipelineDataFormat Pipeline PipelineDataFormat PipelineException pipeline
+    """,
+    "xf.interfaces.processor": """
+        BatchFeature FeatureExtractionMixin ImageProcessingMixin ProcessorMixin SequenceFeatureExtractor
+    """,
+    "xf.interfaces.tokenizer": """
+        AddedToken BatchEncoding CharSpan PreTrainedTokenizer PreTrainedTokenizerBase PreTrainedTokenizerFast TokenSpan
+    """,
+    "xf.outputs": "ModelOutput",
+    "xf.utils": "PushToHubMixin TensorType",
+}
+
+NAMES: dict[str, str] = {name: module for module, names in _BY_MODULE.items() for name in names.split()}
+
+# Documented module paths of the kernel's own modules. What a plugin provides is in its `module` entry points.
+ALIASES: dict[str, str] = {
+    "cache_utils": "xf.interfaces.cache",
+    "configuration_utils": "xf.interfaces.config",
+    "feature_extraction_sequence_utils": "xf.interfaces.processor",
+    "feature_extraction_utils": "xf.interfaces.processor",
+    "masking_utils": "xf.interfaces.mask",
+    "modeling_outputs": "xf.outputs",
+    "modeling_utils": "xf.interfaces.model",
+    "models.auto": "xf.auto",
+    "pipelines": "xf.interfaces.pipeline",
+    "pipelines.base": "xf.interfaces.pipeline",
+    "pipelines.pt_utils": "xf.interfaces.pipeline",
+    "processing_utils": "xf.interfaces.processor",
+    "tokenization_utils": "xf.interfaces.tokenizer",
+    "tokenization_utils_base": "xf.interfaces.tokenizer",
+    "tokenization_utils_fast": "xf.interfaces.tokenizer",
+    "trainer_callback": "xf.interfaces.callback",
+    "utils.generic": "xf.utils",
+    "utils.hub": "xf.utils",
+    "utils.logging": "xf.logging",
+}
