@@ -395,6 +395,7 @@ class AttentionModule(nn.Module):
             able = [name for name in _installed() if attention_backend(name).capabilities.returns_weights]
             raise ValueError(
                 f"Attention {self.backend.name!r} cannot return weights or apply a head mask "
-                f"(output_attentions=True, head_mask). Load the model with attn_implementation={' or '.join(map(repr, able))}, or do not name one."
+                f"(output_attentions=True, head_mask). Load the model with "
+                f"attn_implementation={' or '.join(map(repr, able))}, or do not name one."
             )
         return eager_attention  # nobody named a backend: for this call the one that can

@@ -193,7 +193,7 @@ def to_additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def find_packed_sequence_indices(position_ids: Tensor) -> Tensor:
-    """Number the sequences packed into each row of position_ids (B, T): one begins where positions do not go up by 1."""
+    """Number the sequences packed into the rows of position_ids (B, T): one begins where they do not go up by 1."""
     first = position_ids[:, :1] - 1  # so that the first token never begins a new sequence
     return (torch.diff(position_ids, prepend=first, dim=-1) != 1).cumsum(-1)
 
@@ -254,7 +254,7 @@ def _ready_made(attention_mask: Any, backend_name: str, dtype: torch.dtype) -> A
         if attention_mask.ndim != 4:
             raise ValueError(
                 f"attention_mask has {attention_mask.ndim} dimensions, shape {tuple(attention_mask.shape)}: give "
-                "(batch, positions) with 1 at real tokens and 0 at padding, or a whole mask (batch, heads or 1, queries, keys)."
+                "(batch, positions) with 1 at real tokens and 0 at padding, or (batch, heads or 1, queries, keys)."
             )
         if attention_mask.dtype == torch.bool and backend_name == "eager":
             return to_additive(attention_mask, dtype)
