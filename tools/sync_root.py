@@ -48,7 +48,7 @@ def sources() -> list[str]:
 
 
 def rewrite(text: str) -> str:
-    lines, result, generated = text.splitlines(), [], {"extras": extras(), "sources": sources()}
+    lines, result, generated = text.splitlines(), [], {"extras": extras()}
     inside = False
     for line in lines:
         if line == "# generated: end":
