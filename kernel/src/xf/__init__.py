@@ -1,17 +1,20 @@
 """xf: published checkpoints through a tiny kernel and separately installed plugins.
 
-Every public name, of the kernel and of what is installed beside it, is an attribute of this package; it is imported when
-it is asked for, and nothing before that.
+Every public name, of the kernel and of what is installed beside it, is an attribute of this package; it is imported
+when it is asked for, and nothing before that.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from ._modules import install as _install
 from ._names import NAMES
 from ._version import VERSION as __version__
 
 __all__ = ["__version__"]
+
+_install()
 
 
 def __getattr__(name: str) -> Any:

@@ -39,8 +39,9 @@ _BY_MODULE = {
     "xf.interfaces.tokenizer": """
         AddedToken BatchEncoding CharSpan PreTrainedTokenizer PreTrainedTokenizerBase PreTrainedTokenizerFast TokenSpan
     """,
+    "xf.hub": "PushToHubMixin",
     "xf.outputs": "ModelOutput",
-    "xf.utils": "PushToHubMixin TensorType",
+    "xf.utils": "TensorType",
 }
 
 NAMES: dict[str, str] = {name: module for module, names in _BY_MODULE.items() for name in names.split()}
@@ -54,16 +55,32 @@ ALIASES: dict[str, str] = {
     "masking_utils": "xf.interfaces.mask",
     "modeling_outputs": "xf.outputs",
     "modeling_utils": "xf.interfaces.model",
-    "models.auto": "xf.auto",
-    "pipelines": "xf.interfaces.pipeline",
+    "models.auto.auto_factory": "xf.auto",
+    "models.auto.configuration_auto": "xf.auto",
+    "models.auto.feature_extraction_auto": "xf.auto",
+    "models.auto.image_processing_auto": "xf.auto",
+    "models.auto.modeling_auto": "xf.auto",
+    "models.auto.processing_auto": "xf.auto",
+    "models.auto.tokenization_auto": "xf.auto",
     "pipelines.base": "xf.interfaces.pipeline",
     "pipelines.pt_utils": "xf.interfaces.pipeline",
     "processing_utils": "xf.interfaces.processor",
+    "quantizers.base": "xf.interfaces.quantizer",
     "tokenization_utils": "xf.interfaces.tokenizer",
     "tokenization_utils_base": "xf.interfaces.tokenizer",
     "tokenization_utils_fast": "xf.interfaces.tokenizer",
     "trainer_callback": "xf.interfaces.callback",
-    "utils.generic": "xf.utils",
-    "utils.hub": "xf.utils",
     "utils.logging": "xf.logging",
+}
+
+# Documented folders: their names are those of these modules, then those of `xf` itself.
+FOLDERS: dict[str, str] = {
+    "data": "",
+    "data.processors": "",
+    "generation": "",
+    "integrations": "",
+    "models": "",
+    "models.auto": "xf.auto",
+    "pipelines": "xf.interfaces.pipeline",
+    "quantizers": "xf.interfaces.quantizer",
 }

@@ -4,9 +4,10 @@
     XF_PLUGINS_DENY=wandb                                  this one does not run
     XF_PLUGINS_PREFER=xf-plugin-bert,flex=my-attention     who provides a name that two distributions offer
 
-The same lists stand in `xf.toml` (in the working folder, and in the user's configuration folder; XF_CONFIG names another
-file instead) under `[plugins]` as allow, deny and prefer. The lists only ever narrow: what any of them denies is denied, and
-what is to run must be in each allow list there is, so a file in a working folder cannot let in what the user shut out.
+The same lists stand in `xf.toml` (in the working folder, and in the user's configuration folder; XF_CONFIG names
+another file instead) under `[plugins]` as allow, deny and prefer. The lists only ever narrow: what any of them denies is
+denied, and what is to run must be in each allow list there is. So a file in a working folder cannot let in what the user
+shut out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from .errors import PluginError
 from .index import KERNEL, Index, Record, normalize
 
 KEYS = ("allow", "deny", "prefer")
-Lists = dict[str, "list[str] | None"]
 
 
 class Policy(NamedTuple):
@@ -59,25 +59,22 @@ def _names(record: Record, names: tuple[str, ...]) -> bool:
     return record.name in names or any(normalize(name) == record.distribution for name in names)
 
 
-_loaded: dict[Any, Policy] = {}
+_loaded: dict[tuple[str | None, ...], Policy] = {}
 _warned: set[tuple[str, str]] = set()
 
 
 def policy() -> Policy:
-    """The policy in force. Raises PluginError when a configuration file cannot be read: no list is skipped in silence."""
+    """The policy in force. Raises PluginError when a configuration file cannot be read: no list is skipped silently."""
     key = tuple(os.environ.get(name) for name in ("XF_CONFIG", *map(_variable, KEYS)))
     if key not in _loaded:
-        sources = [("the environment", {name: _split(os.environ.get(_variable(name))) for name in KEYS})]
-        sources = [(f"XF_PLUGINS_{'/'.join(KEYS).upper()}", lists) for _, lists in sources]
-        sources += [(path, _read(path)) for path in config_files()]
-        _loaded[key] = Policy(*(
-            tuple(
-                (_variable(name) if source.startswith("XF_PLUGINS_") else source, tuple(lists[name] or ()))
-                for source, lists in sources
-                if lists.get(name) is not None
-            )
-            for name in KEYS
-        ))
+        files = [(path, _read(path)) for path in config_files()]
+        lists: list[tuple[tuple[str, tuple[str, ...]], ...]] = []
+        for name in KEYS:
+            variable = os.environ.get(_variable(name))
+            given = [] if variable is None else [(_variable(name), _split(variable))]
+            given += [(path, table[name]) for path, table in files if name in table]
+            lists.append(tuple((source, tuple(names)) for source, names in given))
+        _loaded[key] = Policy(*lists)
     return _loaded[key]
 
 
@@ -129,11 +126,11 @@ def _variable(name: str) -> str:
     return f"XF_PLUGINS_{name.upper()}"
 
 
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [name for name in map(str.strip, text.split(",")) if name]
+def _split(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]
 
 
-def _read(path: str) -> Lists:
+def _read(path: str) -> dict[str, list[str]]:
     try:
         with open(path, encoding="utf-8") as file:
             table = _parse(file.read())

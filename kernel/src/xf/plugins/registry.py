@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -69,15 +70,17 @@ class Registry:
             PluginIncompatibleError: it is written for another kernel.
             PluginConflictError: two distributions offer it and no setting says which one is meant.
         """
-        if name in self.runtime:
-            return self.runtime[name]
+        return self.runtime[name] if name in self.runtime else load(self.locate(name))
+
+    def locate(self, name: str) -> Record:
+        """The record that `get(name)` would import, of what is installed; raises as `get` does, and imports nothing."""
         records = index().groups.get(self.group, {}).get(name) or refresh().groups.get(self.group, {}).get(name)
         if not records:
             raise PluginNotInstalledError(known.not_installed(self.group, name, self.names()))
-        return load(choose(records, f"{self.group} {name!r}"))
+        return choose(records, f"{self.group} {name!r}")
 
     def register(self, name: str, obj: Any, override: bool = False) -> None:
-        """Offer `obj` under `name` in this process. Raises PluginConflictError where the name is taken, unless `override`."""
+        """Offer `obj` under `name` in this process. Raises PluginConflictError for a taken name, unless `override`."""
         if not isinstance(name, str) or not name:
             raise ValueError(f"The name of a {self.group} must be a text that is not empty, not {name!r}.")
         taken = None if override else self.find(name)
@@ -134,7 +137,7 @@ def _policy() -> Any:
 
 
 def choose(records: list[Record], what: str) -> Record:
-    """The record to import among those of one name, by policy, compatibility and `prefer`; `what` is named in errors."""
+    """The record to import among those of one name: by policy, compatibility and `prefer`. Errors call it `what`."""
     judged = [_judged(record) for record in records]
     allowed = [record for record in judged if record.status != "denied"]
     if not allowed:
@@ -157,8 +160,8 @@ def choose(records: list[Record], what: str) -> Record:
     if preferred is None:
         offers = " and ".join(f"{record.distribution} ({record.target})" for record in candidates)
         raise PluginConflictError(
-            f"{what} is provided by {offers}. Choose one: XF_PLUGINS_PREFER={candidates[0].distribution}, the same under "
-            "`prefer` in [plugins] of xf.toml, or xf.plugins.set_policy(prefer=[...])."
+            f"{what} is provided by {offers}. Choose one: XF_PLUGINS_PREFER={candidates[0].distribution}, the same "
+            "under `prefer` in [plugins] of xf.toml, or xf.plugins.set_policy(prefer=[...])."
         )
     return preferred
 
@@ -171,22 +174,28 @@ def load(record: Record) -> Any:
             found = getattr(found, part)
     except Exception as error:
         raise PluginImportError(
-            f"{record.group} {record.name!r} is provided by {record.distribution} {record.version}, but {record.target} "
-            f"failed to import: {type(error).__name__}: {error}"
+            f"{record.group} {record.name!r} is provided by {record.distribution} {record.version}, but "
+            f"{record.target} failed to import: {type(error).__name__}: {error}"
         ) from error
     return found
 
 
 def find_attribute(name: str) -> Record | None:
-    """The record that declares a public name, e.g. "BertTokenizerFast", without importing it; None where nobody does."""
+    """The record that declares a public name, e.g. "BertTokenizerFast", not imported; None where nobody does."""
     records = [_judged(record) for record in index().attributes.get(name, [])]
     usable = [record for record in records if record.status == "ok"]
     return (policy().preferred(usable) if len(usable) > 1 else None) or next(iter(usable or records), None)
 
 
 def load_attribute(name: str) -> Any:
-    """The object that a plugin declares as `name`. Raises a plugin error, or AttributeError where nobody knows the name."""
-    records = index().attributes.get(name) or refresh().attributes.get(name)
+    """What `xf.<name>` is where it is not the kernel's: a name that a plugin declares, or a module.
+
+    Raises: a plugin error, or AttributeError where nobody knows the name.
+    """
+    records = index().attributes.get(name)
+    if not records and importlib.util.find_spec(f"xf.{name}") is not None:
+        return importlib.import_module(f"xf.{name}")
+    records = records or refresh().attributes.get(name)
     if records:
         return load(choose(records, f"xf.{name}"))
     owners = known.attribute_owners(name)
