@@ -5,9 +5,9 @@
     XF_PLUGINS_PREFER=xf-plugin-bert,flex=my-attention     who provides a name that two distributions offer
 
 The same lists stand in `xf.toml` (in the working folder, and in the user's configuration folder; XF_CONFIG names
-another file instead) under `[plugins]` as allow, deny and prefer. The lists only ever narrow: what any of them denies is
-denied, and what is to run must be in each allow list there is. So a file in a working folder cannot let in what the user
-shut out.
+another file instead) under `[plugins]` as allow, deny and prefer. The lists only ever narrow: what any of them denies
+is denied, and what is to run must be in each allow list there is. So a file in a working folder cannot let in what the
+user shut out.
 """
 
 from __future__ import annotations
