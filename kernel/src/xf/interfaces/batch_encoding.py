@@ -5,38 +5,23 @@ Nothing here imports torch before tensors of torch are asked for.
 
 from __future__ import annotations
 
-import enum
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from xf import logging
+from xf.utils.enums import ExplicitEnum, PaddingStrategy, TensorType
 
 if TYPE_CHECKING:
     import torch
     from tokenizers import Encoding
 
+__all__ = ["BatchEncoding", "CharSpan", "ExplicitEnum", "PaddingStrategy", "TensorType", "TokenSpan", "TruncationStrategy"]
+
 logger = logging.get_logger(__name__)
 Self = TypeVar("Self", bound="BatchEncoding")
-
-
-class ExplicitEnum(str, enum.Enum):
-    """A string enum whose error names the valid values."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        choices = [member.value for member in cls]
-        raise ValueError(f"{value} is not a valid {cls.__name__}, please select one of {choices}")
-
-
-class PaddingStrategy(ExplicitEnum):
-    """Values of the `padding` argument."""
-
-    LONGEST = "longest"
-    MAX_LENGTH = "max_length"
-    DO_NOT_PAD = "do_not_pad"
 
 
 class TruncationStrategy(ExplicitEnum):
@@ -46,13 +31,6 @@ class TruncationStrategy(ExplicitEnum):
     ONLY_SECOND = "only_second"
     LONGEST_FIRST = "longest_first"
     DO_NOT_TRUNCATE = "do_not_truncate"
-
-
-class TensorType(ExplicitEnum):
-    """Values of the `return_tensors` argument."""
-
-    PYTORCH = "pt"
-    NUMPY = "np"
 
 
 class CharSpan(NamedTuple):
@@ -118,6 +96,14 @@ def to_tensor(value: Any) -> torch.Tensor:
     if isinstance(value, (list, tuple)) and not value:
         return torch.empty(0, dtype=torch.long)
     return torch.tensor(value)
+
+
+def tensor_converter(tensor_type: str | TensorType) -> Callable[[Any], Any]:
+    """`to_tensor` or `to_array`; ValueError for a kind of tensor that xf does not make."""
+    kind = TensorType(tensor_type)
+    if kind not in (TensorType.PYTORCH, TensorType.NUMPY):
+        raise ValueError(f"return_tensors={kind.value!r}: xf makes 'pt' (torch) and 'np' (NumPy) tensors")
+    return to_tensor if kind is TensorType.PYTORCH else to_array
 
 
 class BatchEncoding(dict[str, Any]):
@@ -296,7 +282,7 @@ class BatchEncoding(dict[str, Any]):
         """
         if tensor_type is None:
             return self
-        convert = to_tensor if TensorType(tensor_type) is TensorType.PYTORCH else to_array
+        convert = tensor_converter(tensor_type)
         for key, value in self.items():
             if not (is_torch_tensor(value) if convert is to_tensor else isinstance(value, np.ndarray)):
                 try:

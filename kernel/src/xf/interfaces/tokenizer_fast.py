@@ -1,0 +1,583 @@
+"""Tokenizers on the `tokenizers` library.
+
+The library's object keeps truncation and padding as settings of its own, and calls of several threads would see each
+other's. Here the shared object never has any: a call that truncates borrows a clone (the model is shared, so a clone
+costs microseconds), and padding is done on the encodings of the call.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import AddedToken, Encoding, Tokenizer
+
+from xf import logging
+from xf.checkpoint.atomic import write_atomic
+from xf.utils.enums import PaddingStrategy, TensorType
+
+from .batch_encoding import BatchEncoding, TruncationStrategy
+from .token_sequences import check_side, multiple
+from .tokenizer import PreTrainedTokenizerBase
+from .tokenizer_files import FULL_TOKENIZER_FILE
+
+logger = logging.get_logger(__name__)
+
+#: Texts of which at least one makes a token in nearly every vocabulary.
+_PROBES = ("a", "0", "e", ".", "\u4e00")
+
+
+class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
+    """A tokenizer on the `tokenizers` library.
+
+    A class for one family adds defaults for special tokens, and `build_backend` for its own vocabulary files.
+
+    Args:
+        tokenizer_object: a `tokenizers.Tokenizer`; it is copied.
+        tokenizer_file: the path of a tokenizer.json.
+        add_prefix_space: override what the pre-tokenizer of the file does.
+        kwargs: the arguments of `PreTrainedTokenizerBase`.
+
+    Raises:
+        ValueError: nothing to build from, or a broken file.
+    """
+
+    vocab_files_names: dict[str, str] = {"tokenizer_file": FULL_TOKENIZER_FILE}
+    is_fast = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        tokenizer_object = kwargs.pop("tokenizer_object", None)
+        tokenizer_file = kwargs.pop("tokenizer_file", None)
+        from_slow = kwargs.pop("from_slow", False)
+        added_tokens = dict(kwargs.pop("added_tokens_decoder", None) or {})
+        own = kwargs.pop("own_tokenizer_object", False)
+        if tokenizer_object is not None:
+            backend = tokenizer_object if own else copy.deepcopy(tokenizer_object)
+        elif tokenizer_file is not None and not from_slow:
+            backend = read_tokenizer_file(tokenizer_file)
+        else:
+            backend = self.build_backend(*args, **kwargs)
+        self._clones: deque[tuple[tuple[int, str], Tokenizer]] = deque()
+        self._tokenizer: Tokenizer = backend
+        self._file_settings = (backend.truncation, backend.padding)
+        _apply_file_settings(self._file_settings, kwargs)
+        backend.no_truncation()
+        backend.no_padding()
+        super().__init__(**kwargs)
+        if self.split_special_tokens:
+            backend.encode_special_tokens = True
+        self._add_initial_tokens(added_tokens)
+        self.add_prefix_space: bool = kwargs.get("add_prefix_space", False)
+        if kwargs.get("add_prefix_space") is not None:
+            self._set_prefix_space(self.add_prefix_space)
+
+    def build_backend(self, *args: Any, **kwargs: Any) -> Tokenizer:
+        """Make the backend from vocabulary files, given the arguments of the class. For subclasses."""
+        raise ValueError(
+            f"{type(self).__name__} cannot be made without a tokenizer.json (tokenizer_file=) or a tokenizers.Tokenizer "
+            "(tokenizer_object=). A checkpoint with vocabulary files alone needs the tokenizer class of its family."
+        )
+
+    def _add_initial_tokens(self, added_tokens: dict[int, AddedToken]) -> None:
+        """Add the tokens of the configuration, then the special tokens, that the backend does not have in that form."""
+        present = {index: repr(token) for index, token in self.added_tokens_decoder.items()}
+        tokens: list[str | AddedToken] = [
+            token for index, token in sorted(added_tokens.items()) if repr(token) not in present.values()
+        ]
+        known = {*self.added_tokens_encoder, *map(str, tokens)}
+        tokens += [token for token in self.all_special_tokens_extended if str(token) not in known]
+        special = set(self.all_special_tokens)
+        for i, token in enumerate(tokens):
+            is_special = (isinstance(token, AddedToken) and token.special) or str(token) in special
+            if isinstance(token, AddedToken):
+                token.special = is_special
+            else:
+                tokens[i] = AddedToken(token, special=is_special)
+        if tokens:
+            self.add_tokens(tokens)
+
+    def _set_prefix_space(self, add_prefix_space: bool) -> None:
+        """Change a byte-level pre-tokenizer that does otherwise."""
+        pre_tokenizer = self._tokenizer.pre_tokenizer
+        state = {} if pre_tokenizer is None else json.loads(pre_tokenizer.__getstate__())
+        if state.get("add_prefix_space", add_prefix_space) != add_prefix_space:
+            pre_tokenizer.add_prefix_space = add_prefix_space
+            self._tokenizer.pre_tokenizer = pre_tokenizer
+
+    # The backend
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The `tokenizers.Tokenizer` below."""
+        return self._tokenizer
+
+    @property
+    def decoder(self) -> Any:
+        """The backend's decoder."""
+        return self._tokenizer.decoder
+
+    def _borrow(
+        self, truncation: dict[str, Any] | None, split_special_tokens: bool
+    ) -> tuple[Tokenizer, tuple[int, str] | None]:
+        """A backend with the settings of one call, and the state it was cloned from if it is to be given back."""
+        shared = self._tokenizer
+        plain = shared.truncation is None and shared.padding is None
+        if truncation is None and plain and bool(shared.encode_special_tokens) == split_special_tokens:
+            return shared, None
+        state = (shared.get_vocab_size(), repr(shared.normalizer))
+        try:
+            made, backend = self._clones.pop()
+        except IndexError:
+            made = (-1, "")
+        if made != state:
+            backend = clone_tokenizer(shared)
+        # Somebody may have replaced these on the shared object; the normalizer is part of the state instead, because
+        # setting it rebuilds the index of added tokens.
+        backend.model, backend.pre_tokenizer = shared.model, shared.pre_tokenizer
+        backend.post_processor = shared.post_processor
+        backend.encode_special_tokens = split_special_tokens
+        if truncation is None:
+            backend.no_truncation()
+        else:
+            backend.enable_truncation(**truncation)
+        return backend, state
+
+    def _encode_batch(
+        self,
+        batch: Sequence[Any],
+        add_special_tokens: bool,
+        is_pretokenized: bool,
+        truncation: dict[str, Any] | None,
+        split_special_tokens: bool,
+    ) -> list[Encoding]:
+        backend, state = self._borrow(truncation, split_special_tokens)
+        try:
+            return backend.encode_batch(batch, add_special_tokens=add_special_tokens, is_pretokenized=is_pretokenized)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"a text is not valid Unicode ({error}): lone surrogates cannot be encoded") from error
+        except TypeError as error:
+            raise ValueError(
+                f"the batch holds something other than texts ({error}). Give strings or pairs of strings, or lists of "
+                "strings with is_split_into_words=True; lists of ids go into `prepare_for_model`."
+            ) from error
+        except Exception as error:
+            raise ValueError(f"the text could not be encoded: {error}") from error
+        finally:
+            if state is not None and len(self._clones) < 16:
+                self._clones.append((state, backend))
+
+    def _view(self) -> PreTrainedTokenizerFast:
+        view = copy.copy(self)
+        view._tokenizer, view._clones = clone_tokenizer(self._tokenizer), deque()
+        return view
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_clones"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _clones=deque())
+
+    def set_truncation_and_padding(
+        self,
+        padding_strategy: PaddingStrategy,
+        truncation_strategy: TruncationStrategy,
+        max_length: int | None,
+        stride: int,
+        pad_to_multiple_of: int | None,
+        padding_side: str | None = None,
+    ) -> None:
+        """Set what direct calls of `backend_tokenizer` do. Calls of this tokenizer have their own settings."""
+        if truncation_strategy is TruncationStrategy.DO_NOT_TRUNCATE:
+            self._tokenizer.no_truncation()
+        else:
+            self._tokenizer.enable_truncation(**self._truncation(truncation_strategy, max_length, stride))
+        if padding_strategy is PaddingStrategy.DO_NOT_PAD:
+            self._tokenizer.no_padding()
+            return
+        self._tokenizer.enable_padding(
+            length=max_length if padding_strategy is PaddingStrategy.MAX_LENGTH else None,
+            direction=padding_side or self.padding_side,
+            pad_id=self.pad_token_id,
+            pad_token=self.pad_token,
+            pad_type_id=self.pad_token_type_id,
+            pad_to_multiple_of=pad_to_multiple_of,
+        )
+
+    def _truncation(self, strategy: TruncationStrategy, max_length: int | None, stride: int) -> dict[str, Any]:
+        side = check_side(self.truncation_side, "truncation_side")
+        return {"max_length": max_length, "stride": stride, "strategy": strategy.value, "direction": side}
+
+    # Vocabulary
+
+    @property
+    def vocab_size(self) -> int:
+        """The size of the vocabulary without added tokens."""
+        size: int = self._tokenizer.get_vocab_size(with_added_tokens=False)
+        return size
+
+    def __len__(self) -> int:
+        size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        return size
+
+    def get_vocab(self) -> dict[str, int]:
+        vocab: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        return vocab
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """The vocabulary with added tokens: token to id."""
+        return self.get_vocab()
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        return dict(sorted(self._tokenizer.get_added_tokens_decoder().items()))
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """The added tokens: token to id, in the order of ids."""
+        return {token.content: index for index, token in self.added_tokens_decoder.items()}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return self.added_tokens_encoder
+
+    def _add_tokens(self, new_tokens: Sequence[str | AddedToken], special_tokens: bool = False) -> int:
+        add = self._tokenizer.add_special_tokens if special_tokens else self._tokenizer.add_tokens
+        self._clones.clear()
+        count: int = add(list(new_tokens))
+        return count
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """The id of a token, or the ids of several; the unknown token's for what the vocabulary lacks."""
+        if tokens is None:
+            return None
+        if isinstance(tokens, str):
+            return self._convert_token_to_id_with_added_voc(tokens)
+        return [self._convert_token_to_id_with_added_voc(token) for token in tokens]
+
+    def _convert_token_to_id_with_added_voc(self, token: str) -> int | None:
+        index: int | None = self._tokenizer.token_to_id(token)
+        if index is not None or token == self.unk_token:
+            return index
+        return self.unk_token_id  # type: ignore[no-any-return]
+
+    def _convert_id_to_token(self, index: int) -> str | None:
+        try:
+            token: str | None = self._tokenizer.id_to_token(int(index))
+        except OverflowError:
+            raise ValueError(f"{index} is no token id: ids run from 0 to {len(self) - 1}") from None
+        return token
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """The token of an id, or the tokens of several; None for an id that the vocabulary lacks."""
+        if isinstance(ids, (int, np.integer)):
+            return self._convert_id_to_token(int(ids))
+        skipped = set(self.all_special_ids) if skip_special_tokens else frozenset()
+        return [self._convert_id_to_token(index) for index in map(int, ids) if index not in skipped]
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        decoder = self._tokenizer.decoder
+        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+
+    # Special tokens around a text
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        count: int = self._tokenizer.num_special_tokens_to_add(pair)
+        return count
+
+    def _arrange(self, first: list[Any], second: list[Any] | None, special: Any) -> list[Any]:
+        """`first` and `second` where the post-processor puts them, `special(id, type id)` for what it adds."""
+        for probe in chain(_PROBES, self._tokenizer.get_vocab(False)):
+            encoding = self._tokenizer.encode(probe, None if second is None else probe)
+            if {*encoding.sequence_ids} >= ({0} if second is None else {0, 1}):
+                break
+        pending: dict[int, list[Any]] = {0: first, 1: second or []}
+        arranged: list[Any] = []
+        for sequence, index, kind in zip(encoding.sequence_ids, encoding.ids, encoding.type_ids):
+            if sequence is None:
+                arranged.append(special(index, kind))
+            else:
+                arranged += [(token, kind) for token in pending.pop(sequence, [])]
+        return arranged
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """One sequence of ids from one or two, with the special tokens that the post-processor adds."""
+        return [index for index, _ in self._arrange(token_ids_0, token_ids_1, lambda index, kind: (index, kind))]
+
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        return [kind for _, kind in self._arrange(token_ids_0, token_ids_1, lambda index, kind: (index, kind))]
+
+    # Encoding
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any) -> list[str]:
+        return self(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
+
+    def _encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
+        batch = [(text, text_pair)] if text_pair is not None else [text]
+        encoded = self._batch_encode_plus(batch, **options)
+        if options.get("return_tensors") is None and not options.get("return_overflowing_tokens"):
+            for key, value in encoded.items():
+                if value and isinstance(value[0], list):
+                    encoded[key] = value[0]
+        self._eventual_warn_about_too_long_sequence(
+            encoded["input_ids"], options.get("max_length"), options.get("verbose", True)
+        )
+        return encoded
+
+    def _batch_encode_plus(
+        self,
+        batch_text_or_text_pairs: Any,
+        add_special_tokens: bool = True,
+        padding_strategy: PaddingStrategy = PaddingStrategy.DO_NOT_PAD,
+        truncation_strategy: TruncationStrategy = TruncationStrategy.DO_NOT_TRUNCATE,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | TensorType | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        split_special_tokens: bool = False,
+    ) -> BatchEncoding:
+        batch = batch_text_or_text_pairs
+        if not isinstance(batch, (tuple, list)):
+            raise TypeError(f"batch_text_or_text_pairs has to be a list or a tuple (got {type(batch)})")
+        split = is_split_into_words
+        if truncation_strategy is TruncationStrategy.DO_NOT_TRUNCATE:
+            found = self._encode_batch(batch, add_special_tokens, split, None, split_special_tokens)
+        else:
+            truncation = self._truncation(truncation_strategy, max_length, stride)
+            found = self._encode_truncated(batch, add_special_tokens, split, truncation, split_special_tokens)
+        rows, samples = found, list(range(len(found)))
+        if return_overflowing_tokens:
+            pieces = [[encoding, *encoding.overflowing] for encoding in found]
+            samples = [i for i, piece in enumerate(pieces) for _ in piece]
+            rows = list(chain.from_iterable(pieces))
+        side = check_side(self.padding_side if padding_side is None else padding_side)
+        lengths = self._pad_rows(rows, padding_strategy, max_length, pad_to_multiple_of, side)
+        if max_length is None and lengths:
+            longest = max(range(len(rows)), key=lengths.__getitem__)
+            if lengths[longest] > self.model_max_length:
+                self._eventual_warn_about_too_long_sequence(rows[longest].ids, max_length, verbose)
+
+        def wanted(choice: bool | None, name: str) -> bool:
+            return name in self.model_input_names if choice is None else choice
+
+        columns = _Columns(rows, return_tensors is not None)
+        data: dict[str, Any] = {"input_ids": columns.numbers("ids")}
+        if wanted(return_token_type_ids, "token_type_ids"):
+            data["token_type_ids"] = columns.numbers("type_ids")
+        if wanted(return_attention_mask, "attention_mask"):
+            data["attention_mask"] = columns.attention(lengths, side)
+        if return_special_tokens_mask:
+            data["special_tokens_mask"] = columns.numbers("special_tokens_mask")
+        if return_offsets_mapping:
+            data["offset_mapping"] = [row.offsets for row in rows]
+        if return_length:
+            data["length"] = [len(row) for row in rows]
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = samples
+        return BatchEncoding(data, rows, tensor_type=return_tensors)
+
+    def _encode_truncated(
+        self, batch: Sequence[Any], special: bool, split: bool, truncation: dict[str, Any], split_special_tokens: bool
+    ) -> list[Encoding]:
+        """Encode with truncation. What the backend would ignore without a word, or panic on, is told here."""
+        pair = any(isinstance(item, tuple) or (isinstance(item, list) and not split) for item in batch)
+        added = self.num_special_tokens_to_add(pair) if special else 0
+        room = truncation["max_length"] - added
+        if added and room < 0:
+            self._advise(
+                "no room for special tokens",
+                f"max_length={truncation['max_length']} leaves no room for the {added} special tokens of "
+                f"{'a pair' if pair else 'a text'}: nothing is truncated. Use at least {added}.",
+            )
+        if truncation["stride"] < max(room, 1):
+            return self._encode_batch(batch, special, split, truncation, split_special_tokens)
+        found = self._encode_batch(batch, special, split, None, split_special_tokens)
+        if room >= 0 and any(len(encoding) > truncation["max_length"] for encoding in found):
+            raise ValueError(
+                f"stride={truncation['stride']} must be less than the {room} tokens of text that max_length="
+                f"{truncation['max_length']} leaves beside {added} special tokens"
+            )
+        return found
+
+    def _pad_rows(
+        self, rows: list[Encoding], strategy: PaddingStrategy, max_length: int | None, of: int | None, side: str
+    ) -> list[int]:
+        """Pad the encodings of a call to one length; their lengths before."""
+        lengths = [len(row) for row in rows]
+        if strategy is not PaddingStrategy.DO_NOT_PAD and rows:
+            fixed = max_length if strategy is PaddingStrategy.MAX_LENGTH else None
+            length = multiple(max(lengths) if fixed is None else fixed, of)
+            token, index, kind = self.pad_token, self.pad_token_id, self.pad_token_type_id
+            for row in rows:
+                row.pad(length, direction=side, pad_id=index, pad_type_id=kind, pad_token=token)
+        return lengths
+
+    # Decoding
+
+    def _decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **kwargs: Any,
+    ) -> str:
+        ids = [token_ids] if isinstance(token_ids, int) else token_ids
+        try:
+            text: str = self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(
+                f"decode needs one sequence of ids from 0 to {len(self) - 1} ({error}); batch_decode takes several"
+            ) from error
+        clean = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        return self.clean_up_tokenization(text) if clean else text
+
+    # Saving and training
+
+    @property
+    def can_save_slow_tokenizer(self) -> bool:
+        """Whether vocabulary files of the family's own format can be written."""
+        return type(self).save_vocabulary is not PreTrainedTokenizerBase.save_vocabulary
+
+    def _save_pretrained(
+        self,
+        save_directory: str,
+        file_names: tuple[str, ...],
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+    ) -> tuple[str, ...]:
+        if legacy_format and not self.can_save_slow_tokenizer:
+            raise ValueError(
+                f"{type(self).__name__} has no vocabulary files to save: leave out legacy_format, or set it to False"
+            )
+        names = file_names
+        if legacy_format is not False and self.can_save_slow_tokenizer:
+            names = super()._save_pretrained(save_directory, names, legacy_format, filename_prefix)
+        if not legacy_format:
+            path = Path(save_directory) / (f"{filename_prefix}-" * bool(filename_prefix) + FULL_TOKENIZER_FILE)
+            write_atomic(path, self._backend_json())
+            names = (*names, str(path))
+        return names
+
+    def _backend_json(self) -> str:
+        """tokenizer.json, with the truncation and padding of the file it was read from."""
+        truncation, padding = self._file_settings
+        backend = self._tokenizer
+        if truncation or padding:
+            backend = clone_tokenizer(backend)
+            if truncation:
+                backend.enable_truncation(**truncation)
+            if padding:
+                backend.enable_padding(**padding)
+        return str(backend.to_str(pretty=True))
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[Any],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: list[str | AddedToken] | None = None,
+        special_tokens_map: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> PreTrainedTokenizerFast:
+        """A tokenizer with the same pipeline and special tokens, and a vocabulary learned from new texts.
+
+        Args:
+            text_iterator: batches of texts.
+            vocab_size: how many tokens to learn.
+            length: how many texts there are, for the progress bar.
+            new_special_tokens: special tokens to add.
+            special_tokens_map: special tokens to rename, old to new.
+            kwargs: for the trainer of the `tokenizers` library.
+        """
+        from xf.plugins.registry import load_attribute
+
+        train: Any = load_attribute("train_new_tokenizer")  # of xf-tokenizers: only who trains needs it
+        new: PreTrainedTokenizerFast = train(
+            self, text_iterator, vocab_size, length, new_special_tokens, special_tokens_map, **kwargs
+        )
+        return new
+
+
+class _Columns:
+    """The fields of encodings as lists of rows, or as arrays where they are asked for and the rows are of one length."""
+
+    def __init__(self, rows: list[Encoding], arrays: bool) -> None:
+        self._rows = rows
+        lengths = {len(row) for row in rows}
+        self._width = (lengths.pop() if lengths else 0) if arrays and len(lengths) < 2 else None
+
+    def numbers(self, field: str) -> Any:
+        values = [getattr(row, field) for row in self._rows]
+        if self._width is None:
+            return values
+        count = len(values) * self._width
+        return np.fromiter(chain.from_iterable(values), np.int64, count).reshape(len(values), self._width)
+
+    def attention(self, lengths: list[int], side: str) -> Any:
+        if self._width is None:
+            return self.numbers("attention_mask")
+        places = np.arange(self._width)
+        places = places if side == "right" else places[::-1]
+        return (places < np.array(lengths, dtype=np.int64)[:, None]).astype(np.int64)
+
+
+def read_tokenizer_file(path: str | Path) -> Tokenizer:
+    """Read a tokenizer.json; ValueError (FileNotFoundError if there is none) that says what is wrong with it."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no tokenizer file {path}")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:
+        import tokenizers
+
+        raise ValueError(
+            f"{path} cannot be read as a tokenizer.json by tokenizers {tokenizers.__version__} ({error}): it is damaged, "
+            "incomplete, or written by a newer version (then upgrade `tokenizers`)"
+        ) from error
+
+
+def clone_tokenizer(source: Tokenizer) -> Tokenizer:
+    """A tokenizer with the parts of `source`, whose truncation, padding and post-processor are its own to set."""
+    clone = Tokenizer(source.model)
+    clone.normalizer, clone.pre_tokenizer = source.normalizer, source.pre_tokenizer
+    clone.post_processor, clone.decoder = source.post_processor, source.decoder
+    clone.encode_special_tokens = source.encode_special_tokens
+    added = dict(sorted(source.get_added_tokens_decoder().items()))
+    clone.add_tokens(list(added.values()))
+    if sorted(clone.get_added_tokens_decoder()) != sorted(added):
+        clone = Tokenizer.from_str(source.to_str())
+    return clone
+
+
+def _apply_file_settings(settings: tuple[dict[str, Any] | None, dict[str, Any] | None], kwargs: dict[str, Any]) -> None:
+    """What tokenizer.json says of truncation and padding becomes the default of the arguments of that name."""
+    truncation, padding = settings
+    if truncation is not None:
+        kwargs.setdefault("max_length", truncation["max_length"])
+        kwargs.setdefault("truncation_side", truncation["direction"])
+        kwargs.setdefault("stride", truncation["stride"])
+        kwargs.setdefault("truncation_strategy", truncation["strategy"])
+    if padding is not None:
+        kwargs.setdefault("pad_token", padding["pad_token"])
+        kwargs.setdefault("pad_token_type_id", padding["pad_type_id"])
+        kwargs.setdefault("padding_side", padding["direction"])
+        kwargs.setdefault("max_length", padding["length"])
+        kwargs.setdefault("pad_to_multiple_of", padding["pad_to_multiple_of"])
