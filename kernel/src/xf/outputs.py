@@ -17,33 +17,35 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 Tensors = tuple[Tensor, ...]
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:  # in the standard library from Python 3.11 on
+    dataclass_transform = lambda: lambda cls: cls  # noqa: E731
+
 PastKeyValues = Any  # a `Cache`, or the legacy tuple of (key, value) pairs
 
 
+@dataclass_transform()
 class ModelOutput(OrderedDict[str, Any]):
     """Base of all outputs: attributes by name, items by name or by position; None fields are skipped in both views.
 
-    Subclasses are dataclasses. Slicing and indexing with integers work on `to_tuple()`.
+    Subclasses are dataclasses, with or without saying so. Slicing and indexing with integers work on `to_tuple()`.
     """
 
     def __init_subclass__(cls) -> None:
+        dataclass(repr=False)(cls)
         pytree.register_pytree_node(
             cls,
             lambda out: (list(out.values()), list(out.keys())),
             lambda values, keys: cls(**dict(zip(keys, values, strict=True))),
             serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
         )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if type(self) is not ModelOutput and not dataclasses.is_dataclass(self):
-            raise TypeError(f"{type(self).__name__} is a ModelOutput without @dataclass: decorate it with @dataclass.")
-        super().__init__(*args, **kwargs)
 
     def __post_init__(self) -> None:
         names = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
@@ -118,499 +120,305 @@ def _as_pairs(first: Any, names: set[str]) -> list[tuple[str, Any]] | None:
     return None
 
 
-@dataclass(repr=False)
-class BaseModelOutput(ModelOutput):
-    """An encoder's last states."""
-
-    last_hidden_state: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
+# The groups of fields that outputs are made of. Dataclass fields come from the last base to the first, so the bases of
+# an output read from right to left.
 
 
-@dataclass(repr=False)
-class BaseModelOutputWithNoAttention(ModelOutput):
-    """Last states of a model without attention (convolutional)."""
-
-    last_hidden_state: Tensor | None = None
-    hidden_states: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BaseModelOutputWithPooling(ModelOutput):
-    """Last states and one pooled vector per item."""
-
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BaseModelOutputWithPoolingAndNoAttention(ModelOutput):
-    """Last and pooled states of a model without attention."""
-
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    hidden_states: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BaseModelOutputWithPast(ModelOutput):
-    """A decoder's last states and its cache."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BaseModelOutputWithCrossAttentions(ModelOutput):
-    """Last states of a model that also attends to an encoder."""
-
-    last_hidden_state: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
-    """Last and pooled states of a model that may attend to an encoder and keep a cache."""
-
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    hidden_states: Tensors | None = None
-    past_key_values: PastKeyValues | None = None
-    attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
-    """A decoder's last states, cache and attention to the encoder."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class MoECausalLMOutputWithPast(ModelOutput):
-    """Causal language model with a mixture of experts and router losses."""
-
+class _Loss(ModelOutput):
     loss: Tensor | None = None
+
+
+class _Logits(ModelOutput):
     logits: Tensor | None = None
+
+
+class _Span(ModelOutput):
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+
+
+class _Last(ModelOutput):
+    last_hidden_state: Tensor | None = None
+
+
+class _Pooled(ModelOutput):
+    pooler_output: Tensor | None = None
+
+
+class _Past(ModelOutput):
     past_key_values: PastKeyValues | None = None
+
+
+class _Hidden(ModelOutput):
+    hidden_states: Tensors | None = None
+
+
+class _Attended(ModelOutput):
     hidden_states: Tensors | None = None
     attentions: Tensors | None = None
+
+
+class _Cross(ModelOutput):
+    cross_attentions: Tensors | None = None
+
+
+class _Decoder(ModelOutput):
+    decoder_hidden_states: Tensors | None = None
+    decoder_attentions: Tensors | None = None
+
+
+class _Encoder(ModelOutput):
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: Tensors | None = None
+    encoder_attentions: Tensors | None = None
+
+
+class _RouterLogits(ModelOutput):
+    router_logits: Tensors | None = None
+
+
+class _RouterProbs(ModelOutput):
+    router_probs: Tensors | None = None
+
+
+class _AuxLoss(ModelOutput):
+    aux_loss: Tensor | None = None
+
+
+class _ZLoss(ModelOutput):
     z_loss: Tensor | None = None
-    aux_loss: Tensor | None = None
-    router_logits: Tensors | None = None
 
 
-@dataclass(repr=False)
-class MoEModelOutput(ModelOutput):
-    """Last states of a mixture of experts with its routing probabilities."""
+class _Scaled(ModelOutput):
+    loc: Tensor | None = None
+    scale: Tensor | None = None
+    static_features: Tensor | None = None
 
-    last_hidden_state: Tensor | None = None
-    hidden_states: Tensors | None = None
+
+class _Reconstruction(ModelOutput):
+    reconstruction: Tensor | None = None
+
+
+class _Depth(ModelOutput):
+    predicted_depth: Tensor | None = None
+
+
+class _Features(ModelOutput):
+    extract_features: Tensor | None = None
+
+
+class _Embeddings(ModelOutput):
+    embeddings: Tensor | None = None
+
+
+class _FeatureMaps(ModelOutput):
+    feature_maps: Tensors | None = None
+
+
+class _Spectrogram(ModelOutput):
+    spectrogram: Tensor | None = None
+
+
+class _Params(ModelOutput):
+    params: Tensors | None = None
+
+
+class _Attentions(ModelOutput):
     attentions: Tensors | None = None
-    router_probs: Tensors | None = None
 
 
-@dataclass(repr=False)
-class MoeModelOutputWithPast(ModelOutput):
-    """A decoder of experts: last states, cache and router logits."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-    router_logits: Tensors | None = None
-
-
-@dataclass(repr=False)
-class MoeCausalLMOutputWithPast(ModelOutput):
-    """Causal language model with experts and their balancing loss."""
-
-    loss: Tensor | None = None
-    aux_loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-    router_logits: Tensors | None = None
-
-
-@dataclass(repr=False)
-class MoEModelOutputWithPastAndCrossAttentions(ModelOutput):
-    """A decoder of experts that attends to an encoder."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    router_probs: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqModelOutput(ModelOutput):
-    """Encoder-decoder states."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqMoEModelOutput(ModelOutput):
-    """Encoder-decoder states with experts."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
+class _DecoderRouter(ModelOutput):
     decoder_router_logits: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
+
+
+class _EncoderRouter(ModelOutput):
     encoder_router_logits: Tensors | None = None
 
 
-@dataclass(repr=False)
-class CausalLMOutput(ModelOutput):
-    """Next-token logits."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class CausalLMOutputWithPast(ModelOutput):
-    """Next-token logits and the cache."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class CausalLMOutputWithCrossAttentions(ModelOutput):
-    """Next-token logits of a decoder that may attend to an encoder."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class SequenceClassifierOutputWithPast(ModelOutput):
-    """One row of class scores per sequence, and the cache."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class MaskedLMOutput(ModelOutput):
-    """Logits for every position of a masked language model."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqLMOutput(ModelOutput):
-    """Next-token logits of an encoder-decoder."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqMoEOutput(ModelOutput):
-    """Next-token logits of an encoder-decoder with experts."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
+class _ExpertLosses(ModelOutput):
     encoder_z_loss: Tensor | None = None
     decoder_z_loss: Tensor | None = None
     encoder_aux_loss: Tensor | None = None
     decoder_aux_loss: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    decoder_router_logits: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-    encoder_router_logits: Tensors | None = None
 
 
-@dataclass(repr=False)
-class NextSentencePredictorOutput(ModelOutput):
-    """Scores (is next, is random) per pair of sentences."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class SequenceClassifierOutput(ModelOutput):
-    """One row of class (or regression) scores per sequence."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqSequenceClassifierOutput(ModelOutput):
-    """Sequence classification by an encoder-decoder."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class MultipleChoiceModelOutput(ModelOutput):
-    """One score per choice, logits (B, choices)."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class TokenClassifierOutput(ModelOutput):
-    """Class scores per token, logits (B, T, labels)."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class QuestionAnsweringModelOutput(ModelOutput):
-    """Scores of each position as start and end of the answer, (B, T) each."""
-
-    loss: Tensor | None = None
-    start_logits: Tensor | None = None
-    end_logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
-    """Extractive question answering by an encoder-decoder."""
-
-    loss: Tensor | None = None
-    start_logits: Tensor | None = None
-    end_logits: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class SemanticSegmenterOutput(ModelOutput):
-    """Class scores per pixel, logits (B, labels, h, w), often smaller than the image."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class ImageClassifierOutput(ModelOutput):
-    """One row of class scores per image."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class ImageClassifierOutputWithNoAttention(ModelOutput):
-    """Image classification without attention; hidden states (B, C, h, w)."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: Tensors | None = None
-
-
-@dataclass(repr=False)
-class DepthEstimatorOutput(ModelOutput):
-    """Depth per pixel, (B, h, w)."""
-
-    loss: Tensor | None = None
-    predicted_depth: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class ImageSuperResolutionOutput(ModelOutput):
-    """Reconstructed images, (B, C, h, w)."""
-
-    loss: Tensor | None = None
-    reconstruction: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Wav2Vec2BaseModelOutput(ModelOutput):
-    """Speech encoder states and the features of its convolutions."""
-
-    last_hidden_state: Tensor | None = None
-    extract_features: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class XVectorOutput(ModelOutput):
-    """Speaker scores and embeddings (B, embedding)."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    embeddings: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BackboneOutput(ModelOutput):
-    """Feature maps (B, C, h, w) of the chosen stages."""
-
-    feature_maps: Tensors | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class BaseModelOutputWithPoolingAndProjection(ModelOutput):
-    """Pooled states and their projection."""
-
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
+class _Projection(ModelOutput):
     projection_state: Tensors | None = None
 
 
-@dataclass(repr=False)
-class Seq2SeqSpectrogramOutput(ModelOutput):
-    """Speech synthesis: spectrogram (B, frames, mel bins)."""
-
-    loss: Tensor | None = None
-    spectrogram: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqTSModelOutput(ModelOutput):
-    """Time-series encoder-decoder states; loc, scale and static features as given to the decoder."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-    loc: Tensor | None = None
-    scale: Tensor | None = None
-    static_features: Tensor | None = None
-
-
-@dataclass(repr=False)
-class Seq2SeqTSPredictionOutput(ModelOutput):
-    """Parameters of the predicted distribution of a time series."""
-
-    loss: Tensor | None = None
-    params: Tensors | None = None
-    past_key_values: PastKeyValues | None = None
-    decoder_hidden_states: Tensors | None = None
-    decoder_attentions: Tensors | None = None
-    cross_attentions: Tensors | None = None
-    encoder_last_hidden_state: Tensor | None = None
-    encoder_hidden_states: Tensors | None = None
-    encoder_attentions: Tensors | None = None
-    loc: Tensor | None = None
-    scale: Tensor | None = None
-    static_features: Tensor | None = None
-
-
-@dataclass(repr=False)
-class SampleTSPredictionOutput(ModelOutput):
-    """Sampled futures, (B, samples, horizon[, targets])."""
-
+class _Sequences(ModelOutput):
     sequences: Tensor | None = None
 
 
-@dataclass(repr=False)
-class MaskedImageModelingOutput(ModelOutput):
-    """Reconstructed masked images, (B, C, h, w)."""
+class BaseModelOutput(_Attended, _Last):
+    """An encoder's last states."""
 
-    loss: Tensor | None = None
-    reconstruction: Tensor | None = None
-    hidden_states: Tensors | None = None
-    attentions: Tensors | None = None
+
+class BaseModelOutputWithNoAttention(_Hidden, _Last):
+    """Last states of a model without attention (convolutional)."""
+
+
+class BaseModelOutputWithPooling(_Attended, _Pooled, _Last):
+    """Last states and one pooled vector per item."""
+
+
+class BaseModelOutputWithPoolingAndNoAttention(_Hidden, _Pooled, _Last):
+    """Last and pooled states of a model without attention."""
+
+
+class BaseModelOutputWithPast(_Attended, _Past, _Last):
+    """A decoder's last states and its cache."""
+
+
+class BaseModelOutputWithCrossAttentions(_Cross, _Attended, _Last):
+    """Last states of a model that also attends to an encoder."""
+
+
+class BaseModelOutputWithPoolingAndCrossAttentions(_Cross, _Attentions, _Past, _Hidden, _Pooled, _Last):
+    """Last and pooled states of a model that may attend to an encoder and keep a cache."""
+
+
+class BaseModelOutputWithPastAndCrossAttentions(_Cross, _Attended, _Past, _Last):
+    """A decoder's last states, cache and attention to the encoder."""
+
+
+class MoECausalLMOutputWithPast(_RouterLogits, _AuxLoss, _ZLoss, _Attended, _Past, _Logits, _Loss):
+    """Causal language model with a mixture of experts and router losses."""
+
+
+class MoEModelOutput(_RouterProbs, _Attended, _Last):
+    """Last states of a mixture of experts with its routing probabilities."""
+
+
+class MoeModelOutputWithPast(_RouterLogits, _Attended, _Past, _Last):
+    """A decoder of experts: last states, cache and router logits."""
+
+
+class MoeCausalLMOutputWithPast(_RouterLogits, _Attended, _Past, _Logits, _AuxLoss, _Loss):
+    """Causal language model with experts and their balancing loss."""
+
+
+class MoEModelOutputWithPastAndCrossAttentions(_RouterProbs, _Cross, _Attended, _Past, _Last):
+    """A decoder of experts that attends to an encoder."""
+
+
+class Seq2SeqModelOutput(_Encoder, _Cross, _Decoder, _Past, _Last):
+    """Encoder-decoder states."""
+
+
+class Seq2SeqMoEModelOutput(_EncoderRouter, _Encoder, _Cross, _DecoderRouter, _Decoder, _Past, _Last):
+    """Encoder-decoder states with experts."""
+
+
+class CausalLMOutput(_Attended, _Logits, _Loss):
+    """Next-token logits."""
+
+
+class CausalLMOutputWithPast(_Attended, _Past, _Logits, _Loss):
+    """Next-token logits and the cache."""
+
+
+class CausalLMOutputWithCrossAttentions(_Cross, _Attended, _Past, _Logits, _Loss):
+    """Next-token logits of a decoder that may attend to an encoder."""
+
+
+class SequenceClassifierOutputWithPast(_Attended, _Past, _Logits, _Loss):
+    """One row of class scores per sequence, and the cache."""
+
+
+class MaskedLMOutput(_Attended, _Logits, _Loss):
+    """Logits for every position of a masked language model."""
+
+
+class Seq2SeqLMOutput(_Encoder, _Cross, _Decoder, _Past, _Logits, _Loss):
+    """Next-token logits of an encoder-decoder."""
+
+
+class Seq2SeqMoEOutput(
+    _EncoderRouter, _Encoder, _Cross, _DecoderRouter, _Decoder, _Past, _ExpertLosses, _Logits, _Loss
+):
+    """Next-token logits of an encoder-decoder with experts."""
+
+
+class NextSentencePredictorOutput(_Attended, _Logits, _Loss):
+    """Scores (is next, is random) per pair of sentences."""
+
+
+class SequenceClassifierOutput(_Attended, _Logits, _Loss):
+    """One row of class (or regression) scores per sequence."""
+
+
+class Seq2SeqSequenceClassifierOutput(_Encoder, _Cross, _Decoder, _Past, _Logits, _Loss):
+    """Sequence classification by an encoder-decoder."""
+
+
+class MultipleChoiceModelOutput(_Attended, _Logits, _Loss):
+    """One score per choice, logits (B, choices)."""
+
+
+class TokenClassifierOutput(_Attended, _Logits, _Loss):
+    """Class scores per token, logits (B, T, labels)."""
+
+
+class QuestionAnsweringModelOutput(_Attended, _Span, _Loss):
+    """Scores of each position as start and end of the answer, (B, T) each."""
+
+
+class Seq2SeqQuestionAnsweringModelOutput(_Encoder, _Cross, _Decoder, _Past, _Span, _Loss):
+    """Extractive question answering by an encoder-decoder."""
+
+
+class SemanticSegmenterOutput(_Attended, _Logits, _Loss):
+    """Class scores per pixel, logits (B, labels, h, w), often smaller than the image."""
+
+
+class ImageClassifierOutput(_Attended, _Logits, _Loss):
+    """One row of class scores per image."""
+
+
+class ImageClassifierOutputWithNoAttention(_Hidden, _Logits, _Loss):
+    """Image classification without attention; hidden states (B, C, h, w)."""
+
+
+class DepthEstimatorOutput(_Attended, _Depth, _Loss):
+    """Depth per pixel, (B, h, w)."""
+
+
+class ImageSuperResolutionOutput(_Attended, _Reconstruction, _Loss):
+    """Reconstructed images, (B, C, h, w)."""
+
+
+class Wav2Vec2BaseModelOutput(_Attended, _Features, _Last):
+    """Speech encoder states and the features of its convolutions."""
+
+
+class XVectorOutput(_Attended, _Embeddings, _Logits, _Loss):
+    """Speaker scores and embeddings (B, embedding)."""
+
+
+class BackboneOutput(_Attended, _FeatureMaps):
+    """Feature maps (B, C, h, w) of the chosen stages."""
+
+
+class BaseModelOutputWithPoolingAndProjection(_Projection, _Attended, _Pooled, _Last):
+    """Pooled states and their projection."""
+
+
+class Seq2SeqSpectrogramOutput(_Encoder, _Cross, _Decoder, _Past, _Spectrogram, _Loss):
+    """Speech synthesis: spectrogram (B, frames, mel bins)."""
+
+
+class Seq2SeqTSModelOutput(_Scaled, _Encoder, _Cross, _Decoder, _Past, _Last):
+    """Time-series encoder-decoder states; loc, scale and static features as given to the decoder."""
+
+
+class Seq2SeqTSPredictionOutput(_Scaled, _Encoder, _Cross, _Decoder, _Past, _Params, _Loss):
+    """Parameters of the predicted distribution of a time series."""
+
+
+class SampleTSPredictionOutput(_Sequences):
+    """Sampled futures, (B, samples, horizon[, targets])."""
+
+
+class MaskedImageModelingOutput(_Attended, _Reconstruction, _Loss):
+    """Reconstructed masked images, (B, C, h, w)."""
