@@ -93,8 +93,6 @@ def to_tensor(value: Any) -> torch.Tensor:
             return torch.stack(tuple(value))
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(value) if value.flags.writeable else value.copy())
-    if isinstance(value, (list, tuple)) and not value:
-        return torch.empty(0, dtype=torch.long)
     return torch.tensor(value)
 
 
