@@ -1,0 +1,97 @@
+"""Self-attention of a causal decoder.
+
+Shapes: B batch, T new tokens, K tokens so far, H query heads, G key-value heads, D head width, C model width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from xf.interfaces.attention import AttentionModule
+from xf.interfaces.cache import Cache
+
+from .rotary import Rotation, rotate
+
+
+def head_width(config: Any) -> int:
+    """config.head_dim, or hidden_size / num_attention_heads where it is not set."""
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
+class DecoderAttention(AttentionModule):
+    """Grouped-query attention with rotary positions and a cache (arXiv:2305.13245).
+
+    A family that differs overrides `project` (norms of queries and keys, fused matrices) or `rotate` (partial or
+    interleaved rotation, none). kernel_options: further keyword arguments for the attention kernel, as
+    sliding_window or softcap.
+    """
+
+    is_causal = True
+
+    def __init__(
+        self,
+        config: Any,
+        layer_idx: int,
+        *,
+        qkv_bias: bool = False,
+        out_bias: bool = False,
+        scaling: float | None = None,
+        kernel_options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(config)
+        self.layer_idx = layer_idx
+        self.head_dim = head_width(config)
+        heads, groups = config.num_attention_heads, config.num_key_value_heads
+        if heads % groups:
+            raise ValueError(f"num_attention_heads ({heads}) must be a multiple of num_key_value_heads ({groups}).")
+        self.num_key_value_groups = heads // groups
+        self.scaling = self.head_dim**-0.5 if scaling is None else scaling
+        self.attention_dropout = getattr(config, "attention_dropout", 0.0)
+        self.kernel_options = kernel_options or {}
+        self.build_projections(config.hidden_size, heads, groups, qkv_bias, out_bias)
+
+    def build_projections(self, hidden_size: int, heads: int, groups: int, qkv_bias: bool, out_bias: bool) -> None:
+        """Create the matrices under the names of the family's checkpoints."""
+        self.q_proj = nn.Linear(hidden_size, heads * self.head_dim, bias=qkv_bias)
+        self.k_proj = nn.Linear(hidden_size, groups * self.head_dim, bias=qkv_bias)
+        self.v_proj = nn.Linear(hidden_size, groups * self.head_dim, bias=qkv_bias)
+        self.o_proj = nn.Linear(heads * self.head_dim, hidden_size, bias=out_bias)
+
+    def project(self, x_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, D), keys and values (B, G, T, D)."""
+        heads = (*x_BTC.shape[:-1], -1, self.head_dim)
+        return (
+            self.q_proj(x_BTC).view(heads).transpose(1, 2),
+            self.k_proj(x_BTC).view(heads).transpose(1, 2),
+            self.v_proj(x_BTC).view(heads).transpose(1, 2),
+        )
+
+    def rotate(self, q_BHTD: Tensor, k_BGTD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
+        """Queries and keys with their positions."""
+        return rotate(q_BHTD, rotation), rotate(k_BGTD, rotation)
+
+    def output(self, attended_BTC: Tensor) -> Tensor:
+        """The last projection."""
+        return self.o_proj(attended_BTC)
+
+    def forward(
+        self,
+        x_BTC: Tensor,
+        rotation: Rotation,
+        attention_mask: Any = None,
+        past_key_values: Cache | None = None,
+        cache_position: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, T, C) and, where a kernel gives them, the weights (B, H, T, K)."""
+        q_BHTD, k_BGKD, v_BGKD = self.project(x_BTC)
+        q_BHTD, k_BGKD = self.rotate(q_BHTD, k_BGKD, rotation)
+        if past_key_values is not None:
+            where = None if cache_position is None else {"cache_position": cache_position}
+            k_BGKD, v_BGKD = past_key_values.update(k_BGKD, v_BGKD, self.layer_idx, where)
+        out_BTHD, weights_BHTK = self.attend(
+            q_BHTD, k_BGKD, v_BGKD, attention_mask, output_attentions, **self.kernel_options
+        )
+        return self.output(out_BTHD.flatten(2)), weights_BHTK

@@ -1,0 +1,100 @@
+"""Layers of causal decoders: how norms, attention and feed-forward block are joined.
+
+Shapes: B batch, T new tokens, K tokens so far, H heads, C model width. All take and return the same, so that a model
+may mix them: (x (B, T, C), rotation, mask, cache ...) -> (x (B, T, C), attention weights (B, H, T, K) or None).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from xf.interfaces.cache import Cache
+from xf.interfaces.model_utils import GradientCheckpointingLayer
+
+from .rotary import Rotation
+
+
+class PreNormLayer(GradientCheckpointingLayer):
+    """x += attention(norm(x)); x += mlp(norm(x)) (arXiv:2002.04745)."""
+
+    def __init__(self, self_attn: nn.Module, mlp: nn.Module, attention_norm: nn.Module, mlp_norm: nn.Module) -> None:
+        super().__init__()
+        self.self_attn = self_attn
+        self.mlp = mlp
+        self.input_layernorm = attention_norm
+        self.post_attention_layernorm = mlp_norm
+
+    def forward(
+        self,
+        x_BTC: Tensor,
+        rotation: Rotation,
+        attention_mask: Any = None,
+        past_key_values: Cache | None = None,
+        cache_position: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """See the module."""
+        attended, weights = self.self_attn(
+            self.input_layernorm(x_BTC), rotation, attention_mask, past_key_values, cache_position, output_attentions
+        )
+        x_BTC = x_BTC + attended
+        return x_BTC + self.mlp(self.post_attention_layernorm(x_BTC)), weights
+
+
+class PostNormLayer(GradientCheckpointingLayer):
+    """x += norm(attention(x)); x += norm(mlp(x)) (arXiv:2501.00656, section 3.2)."""
+
+    def __init__(self, self_attn: nn.Module, mlp: nn.Module, attention_norm: nn.Module, mlp_norm: nn.Module) -> None:
+        super().__init__()
+        self.self_attn = self_attn
+        self.mlp = mlp
+        self.post_attention_layernorm = attention_norm
+        self.post_feedforward_layernorm = mlp_norm
+
+    def forward(
+        self,
+        x_BTC: Tensor,
+        rotation: Rotation,
+        attention_mask: Any = None,
+        past_key_values: Cache | None = None,
+        cache_position: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """See the module."""
+        attended, weights = self.self_attn(
+            x_BTC, rotation, attention_mask, past_key_values, cache_position, output_attentions
+        )
+        x_BTC = x_BTC + self.post_attention_layernorm(attended)
+        return x_BTC + self.post_feedforward_layernorm(self.mlp(x_BTC)), weights
+
+
+class SandwichLayer(GradientCheckpointingLayer):
+    """x += norm(attention(norm(x))); x += norm(mlp(norm(x))) (arXiv:2105.13290, section 2.3)."""
+
+    def __init__(
+        self, self_attn: nn.Module, mlp: nn.Module, norms: tuple[nn.Module, nn.Module, nn.Module, nn.Module]
+    ) -> None:
+        super().__init__()
+        self.self_attn = self_attn
+        self.mlp = mlp
+        self.input_layernorm, self.post_attention_layernorm = norms[0], norms[1]
+        self.pre_feedforward_layernorm, self.post_feedforward_layernorm = norms[2], norms[3]
+
+    def forward(
+        self,
+        x_BTC: Tensor,
+        rotation: Rotation,
+        attention_mask: Any = None,
+        past_key_values: Cache | None = None,
+        cache_position: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """See the module."""
+        attended, weights = self.self_attn(
+            self.input_layernorm(x_BTC), rotation, attention_mask, past_key_values, cache_position, output_attentions
+        )
+        x_BTC = x_BTC + self.post_attention_layernorm(attended)
+        inner = self.mlp(self.pre_feedforward_layernorm(x_BTC))
+        return x_BTC + self.post_feedforward_layernorm(inner), weights

@@ -1,0 +1,59 @@
+"""Feed-forward blocks. Shapes: C model width, F inner width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from .activations import get_activation
+
+
+class GatedMLP(nn.Module):
+    """down(act(gate(x)) * up(x)) (arXiv:2002.05202)."""
+
+    def __init__(
+        self, hidden_size: int, intermediate_size: int, activation: str | Callable[..., Tensor], bias: bool = False
+    ) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=bias)
+        self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=bias)
+        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=bias)
+        self.act_fn = get_activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))
+
+
+class FusedGatedMLP(nn.Module):
+    """`GatedMLP` with gate and up in one matrix, gate first."""
+
+    def __init__(
+        self, hidden_size: int, intermediate_size: int, activation: str | Callable[..., Tensor], bias: bool = False
+    ) -> None:
+        super().__init__()
+        self.gate_up_proj = nn.Linear(hidden_size, 2 * intermediate_size, bias=bias)
+        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=bias)
+        self.activation_fn = get_activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
+        return self.down_proj(up * self.activation_fn(gate))
+
+
+class MLP(nn.Module):
+    """fc2(act(fc1(x)))."""
+
+    def __init__(
+        self, hidden_size: int, intermediate_size: int, activation: str | Callable[..., Tensor], bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.activation_fn = get_activation(activation)
+        self.fc1 = nn.Linear(hidden_size, intermediate_size, bias=bias)
+        self.fc2 = nn.Linear(intermediate_size, hidden_size, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        return self.fc2(self.activation_fn(self.fc1(x)))

@@ -1,0 +1,52 @@
+"""Root-mean-square normalisation (arXiv:1910.07467). Statistics are always taken in float32."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """weight * x / rms(x) over the last dimension; x is rounded back to its own dtype before the weight applies."""
+
+    def __init__(self, hidden_size: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size))
+        self.variance_epsilon = eps
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        weight = self.weight
+        if hidden_states.dtype == torch.float32:
+            return F.rms_norm(hidden_states, weight.shape, weight, self.variance_epsilon)
+        normed = F.rms_norm(hidden_states.float(), weight.shape, None, self.variance_epsilon)
+        return weight * normed.to(hidden_states.dtype)
+
+    def reset_parameters(self) -> None:
+        """Start at the identity."""
+        nn.init.ones_(self.weight)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, eps={self.variance_epsilon}"
+
+
+class UnitOffsetRMSNorm(nn.Module):
+    """(1 + weight) * x / rms(x), all in float32 (the Gemma family's form: weights start at zero)."""
+
+    def __init__(self, hidden_size: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(hidden_size))
+        self.eps = eps
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        scale = 1.0 + self.weight.float()
+        return F.rms_norm(hidden_states.float(), scale.shape, scale, self.eps).type_as(hidden_states)
+
+    def reset_parameters(self) -> None:
+        """Start at the identity."""
+        nn.init.zeros_(self.weight)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, eps={self.eps}"
