@@ -1,0 +1,1 @@
+"""Segment Anything (SAM) for xf: promptable segmentation of images."""
