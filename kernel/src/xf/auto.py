@@ -1,8 +1,8 @@
 """The Auto classes: which class a checkpoint needs, found by its config among the installed plugins.
 
 Everything is a lookup by `model_type` in a registry: `AutoModelForCausalLM` asks `xf.v1.model.causal_lm`,
-`AutoTokenizer` asks `xf.v1.tokenizer`. Class names that files give (tokenizer_class, processor_class, ...) only choose among classes
-that installed plugins declare in that registry, never among others. Torch is imported when a model is.
+`AutoTokenizer` asks `xf.v1.tokenizer`. Class names that files give (tokenizer_class, processor_class, ...) only choose
+among classes that installed plugins declare in that registry, never among others. Torch is imported with a model.
 """
 
 from __future__ import annotations
