@@ -1,0 +1,42 @@
+"""From ggml's blocks to float32, by whole tensors.
+
+N blocks at once: every unpacker takes the raw bytes of blocks (N, bytes a block) and returns values (N, elements a
+block). Work goes in slices that stay in the processor's cache, straight into the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from . import codebook_types, k_types, simple_types
+from .ggml_types import PLAIN, GgmlType
+
+UNPACKERS: dict[str, Callable[[Tensor], Tensor]] = {
+    **simple_types.UNPACKERS,
+    **k_types.UNPACKERS,
+    **codebook_types.UNPACKERS,
+}
+_SLICE = 1 << 18  # elements: 1 MiB of float32, which with its temporaries fits a second-level cache
+
+
+def dtype_of(kind: GgmlType) -> torch.dtype:
+    """The dtype a tensor of this type is read as."""
+    return getattr(torch, PLAIN.get(kind.name, "float32"))  # type: ignore[no-any-return]
+
+
+def dequantize(raw: Tensor, kind: GgmlType, shape: tuple[int, ...]) -> Tensor:
+    """The values of a tensor from its bytes.
+
+    raw: (bytes,) uint8. shape: in torch's order. Plain types are views of `raw`, others float32 of their own.
+    """
+    if kind.name in PLAIN:
+        return raw.view(dtype_of(kind)).reshape(shape)
+    blocks = raw.view(-1, kind.size)
+    values = torch.empty((blocks.shape[0], kind.block), dtype=torch.float32)
+    unpack, step = UNPACKERS[kind.name], max(1, _SLICE // kind.block)
+    for begin in range(0, blocks.shape[0], step):
+        values[begin : begin + step] = unpack(blocks[begin : begin + step])
+    return values.reshape(shape)
