@@ -29,6 +29,8 @@ from .tokenizer_files import FULL_TOKENIZER_FILE
 
 logger = logging.get_logger(__name__)
 
+#: How many clones of the backend are kept for calls to come.
+_SPARE_CLONES = 16
 #: Texts of which at least one makes a token in nearly every vocabulary.
 _PROBES = ("a", "0", "e", ".", "\u4e00")
 
@@ -57,6 +59,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         from_slow = kwargs.pop("from_slow", False)
         added_tokens = dict(kwargs.pop("added_tokens_decoder", None) or {})
         own = kwargs.pop("own_tokenizer_object", False)
+        tokens_of_backend = kwargs.pop("tokens_of_backend", False)
         if tokenizer_object is not None:
             backend = tokenizer_object if own else copy.deepcopy(tokenizer_object)
         elif tokenizer_file is not None and not from_slow:
@@ -65,6 +68,11 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             backend = self.build_backend(*args, **kwargs)
         self._clones: deque[tuple[tuple[int, str], Tokenizer]] = deque()
         self._tokenizer: Tokenizer = backend
+        if tokens_of_backend:
+            present = {token.content: token for token in backend.get_added_tokens_decoder().values()}
+            for key in self.SPECIAL_TOKENS_ATTRIBUTES[:-1]:
+                if kwargs.get(key) is not None:
+                    kwargs[key] = present.get(str(kwargs[key]), kwargs[key])
         self._file_settings = (backend.truncation, backend.padding)
         _apply_file_settings(self._file_settings, kwargs)
         backend.no_truncation()
@@ -166,10 +174,13 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
                 f"the batch holds something other than texts ({error}). Give strings or pairs of strings, or lists of "
                 "strings with is_split_into_words=True; lists of ids go into `prepare_for_model`."
             ) from error
-        except Exception as error:
-            raise ValueError(f"the text could not be encoded: {error}") from error
+        except BaseException as error:
+            # The backend panics, with an error that is no Exception, where a stride is too long for a piece.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise ValueError(f"the text could not be encoded: {error}") from None
         finally:
-            if state is not None and len(self._clones) < 16:
+            if state is not None and len(self._clones) < _SPARE_CLONES:
                 self._clones.append((state, backend))
 
     def _view(self) -> PreTrainedTokenizerFast:
@@ -322,7 +333,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         return self(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
 
     def _encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
-        batch = [(text, text_pair)] if text_pair is not None else [text]
+        batch = [(text, text_pair)] if text_pair else [text]  # an empty second text counts as none
         encoded = self._batch_encode_plus(batch, **options)
         if options.get("return_tensors") is None and not options.get("return_overflowing_tokens"):
             for key, value in encoded.items():
@@ -357,12 +368,13 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         batch = batch_text_or_text_pairs
         if not isinstance(batch, (tuple, list)):
             raise TypeError(f"batch_text_or_text_pairs has to be a list or a tuple (got {type(batch)})")
-        split = is_split_into_words
-        if truncation_strategy is TruncationStrategy.DO_NOT_TRUNCATE:
-            found = self._encode_batch(batch, add_special_tokens, split, None, split_special_tokens)
-        else:
+        truncation = None
+        if truncation_strategy is not TruncationStrategy.DO_NOT_TRUNCATE:
+            assert max_length is not None
             truncation = self._truncation(truncation_strategy, max_length, stride)
-            found = self._encode_truncated(batch, add_special_tokens, split, truncation, split_special_tokens)
+            if add_special_tokens:
+                self._tell_if_too_short(batch, is_split_into_words, max_length)
+        found = self._encode_batch(batch, add_special_tokens, is_split_into_words, truncation, split_special_tokens)
         rows, samples = found, list(range(len(found)))
         if return_overflowing_tokens:
             pieces = [[encoding, *encoding.overflowing] for encoding in found]
@@ -394,28 +406,16 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             data["overflow_to_sample_mapping"] = samples
         return BatchEncoding(data, rows, tensor_type=return_tensors)
 
-    def _encode_truncated(
-        self, batch: Sequence[Any], special: bool, split: bool, truncation: dict[str, Any], split_special_tokens: bool
-    ) -> list[Encoding]:
-        """Encode with truncation. What the backend would ignore without a word, or panic on, is told here."""
+    def _tell_if_too_short(self, batch: Sequence[Any], split: bool, max_length: int) -> None:
+        """The backend truncates nothing where the special tokens alone are too many; it does not say so."""
         pair = any(isinstance(item, tuple) or (isinstance(item, list) and not split) for item in batch)
-        added = self.num_special_tokens_to_add(pair) if special else 0
-        room = truncation["max_length"] - added
-        if added and room < 0:
+        added = self.num_special_tokens_to_add(pair)
+        if added > max_length:
             self._advise(
                 "no room for special tokens",
-                f"max_length={truncation['max_length']} leaves no room for the {added} special tokens of "
+                f"max_length={max_length} leaves no room for the {added} special tokens of "
                 f"{'a pair' if pair else 'a text'}: nothing is truncated. Use at least {added}.",
             )
-        if truncation["stride"] < max(room, 1):
-            return self._encode_batch(batch, special, split, truncation, split_special_tokens)
-        found = self._encode_batch(batch, special, split, None, split_special_tokens)
-        if room >= 0 and any(len(encoding) > truncation["max_length"] for encoding in found):
-            raise ValueError(
-                f"stride={truncation['stride']} must be less than the {room} tokens of text that max_length="
-                f"{truncation['max_length']} leaves beside {added} special tokens"
-            )
-        return found
 
     def _pad_rows(
         self, rows: list[Encoding], strategy: PaddingStrategy, max_length: int | None, of: int | None, side: str

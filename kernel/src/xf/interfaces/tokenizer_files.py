@@ -121,6 +121,7 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
 
     vocab_files_names: dict[str, str] = {}
     pretrained_vocab_files_map: dict[str, Any] = {}
+    is_fast: bool
     init_kwargs: dict[str, Any]
     chat_template: str | dict[str, str] | None
 
@@ -247,17 +248,18 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
             added = checkpoint.read_json(ADDED_TOKENS_FILE)
             if added and FULL_TOKENIZER_FILE not in checkpoint.list():
                 arguments["added_tokens_decoder"] = parse_added_tokens_file(added, arguments)
+            if cls.is_fast and "tokenizer_file" in arguments:
+                arguments["tokens_of_backend"] = True  # the flags of special tokens are in tokenizer.json alone
         names = cls.SPECIAL_TOKENS_ATTRIBUTES
         by_content = {str(token): token for token in arguments.get("added_tokens_decoder", {}).values()}
         for key in names:
             value = arguments.get(key)
             if isinstance(value, dict):
                 value = arguments[key] = added_token_from(value, where)
-            if isinstance(value, str) and value in by_content:
-                arguments[key] = by_content[value]
-            elif isinstance(value, list):
-                tokens = [added_token_from(item, where) for item in value]
-                arguments[key] = [by_content.get(str(token), token) for token in tokens]
+            if isinstance(value, list):
+                arguments[key] = [added_token_from(item, where) for item in value]
+            elif value is not None:
+                arguments[key] = by_content.get(str(value), value)
 
     # Saving
 
@@ -307,27 +309,28 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
 
     def _config_to_save(self) -> dict[str, Any]:
         config = copy.deepcopy(self.init_kwargs)
-        config.update({key: getattr(self, key) for key in self._saved_attributes() if hasattr(self, key)})
+        config.update({key: getattr(self, key) for key in config if key not in _NOT_ARGUMENTS and hasattr(self, key)})
+        for key in ("model_max_length", "clean_up_tokenization_spaces"):
+            config[key] = getattr(self, key)
+        for key in ("padding_side", "truncation_side"):  # set after the tokenizer was made
+            if getattr(self, key) != getattr(type(self), key):
+                config[key] = getattr(self, key)
         config.update(self.special_tokens_map_extended)
         if getattr(self, "extra_special_tokens", None) is not None:
             config["extra_special_tokens"] = self.extra_special_tokens
             config.update(self.extra_special_tokens)
         config = added_token_to({k: v for k, v in config.items() if k not in _NOT_ARGUMENTS}, with_special=True)
-        config = {key: value["content"] if isinstance(value, dict) and value.get("__type") else value
-                  for key, value in config.items()}  # fmt: skip
+        config = {key: _content(value) for key, value in config.items()}
         for key in ("chat_template", "processor_class", "device_map", *self.vocab_files_names):
             config.pop(key, None)
         decoder: dict[int, AddedToken] = self.added_tokens_decoder  # type: ignore[attr-defined]
         config["added_tokens_decoder"] = added_token_to(
-            {str(index): token for index, token in decoder.items()}, with_special=True, with_type=False
+            dict(decoder), with_special=True, with_type=False  # ids as numbers, so that they are sorted as such
         )
         config["tokenizer_class"] = self._saved_class_name()
         if getattr(self, "_processor_class", None) is not None:
             config["processor_class"] = self._processor_class
         return {key: value for key, value in config.items() if _is_json(value)}
-
-    def _saved_attributes(self) -> tuple[str, ...]:
-        return ("model_max_length", "clean_up_tokenization_spaces", "padding_side", "truncation_side")
 
     def _saved_class_name(self) -> str:
         """The class that a checkpoint names: without `Fast` where there is a class without."""
@@ -352,6 +355,13 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write the vocabulary files alone (without configuration and added tokens); their paths."""
         raise NotImplementedError(f"{type(self).__name__} has no vocabulary files of its own")
+
+
+def _content(value: Any) -> Any:
+    """Tokens, also in a list, as strings."""
+    if isinstance(value, list):
+        return [_content(item) for item in value]
+    return value["content"] if isinstance(value, dict) and value.get("__type") == "AddedToken" else value
 
 
 def _is_json(value: Any) -> bool:
