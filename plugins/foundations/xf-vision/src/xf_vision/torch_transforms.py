@@ -17,7 +17,7 @@ from xf_vision.image_types import PILImageResampling
 
 
 class InterpolationMode(Enum):
-    """Filters by torchvision's names. Tensors know the first four; the others exist for PIL images alone."""
+    """Filters by torchvision's names. Torch has neither box nor hamming, and lanczos since 2.13, on the CPU alone."""
 
     NEAREST = "nearest"
     NEAREST_EXACT = "nearest-exact"
@@ -36,7 +36,8 @@ _FROM_PIL = {
     PILImageResampling.HAMMING: InterpolationMode.HAMMING,
     PILImageResampling.LANCZOS: InterpolationMode.LANCZOS,
 }
-_TENSOR_MODES = ("nearest", "nearest-exact", "bilinear", "bicubic")
+_TENSOR_MODES = ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos")
+_OVERSHOOTING = (InterpolationMode.BICUBIC, InterpolationMode.LANCZOS)
 
 
 def interpolation_mode(resample: Any) -> InterpolationMode | None:
@@ -54,9 +55,9 @@ def resize(
     interpolation: Any = InterpolationMode.BILINEAR,
     antialias: bool = True,
 ) -> Tensor:
-    """Resize (..., C, H, W) to (height, width), keeping the dtype; integers are rounded and kept in their range.
+    """Resize (..., C, H, W) to (height, width), keeping the dtype; integers are kept in their range.
 
-    `antialias` averages when shrinking, as Pillow does (bilinear and bicubic). ValueError for a filter that torch lacks.
+    `antialias` averages when shrinking, as Pillow does (bilinear, bicubic, lanczos). ValueError for a filter that torch lacks.
     """
     mode = interpolation_mode(interpolation) or InterpolationMode.BILINEAR
     if mode.value not in _TENSOR_MODES:
@@ -66,7 +67,9 @@ def resize(
         )
     if tuple(image.shape[-2:]) == tuple(size):
         return image
-    smooth = mode in (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
+    smooth = mode is InterpolationMode.BILINEAR or mode in _OVERSHOOTING
+    if mode is InterpolationMode.LANCZOS and not antialias:
+        raise ValueError("The filter lanczos averages always; it needs antialias=True.")
     flat = image.reshape(-1, *image.shape[-3:])
     # torch resizes 8-bit images in whole numbers, which is faster; but with an edge of one pixel torch 2.13 mistakes the
     # memory layout of its smooth 8-bit kernels: an internal error, or wrong pixels.
@@ -74,7 +77,15 @@ def resize(
     direct = image.dtype in (torch.float32, torch.float64) or (image.dtype == torch.uint8 and not thin)
     work = flat if direct else flat.to(torch.float32)
     options = {"align_corners": False, "antialias": antialias} if smooth else {}
-    out = F.interpolate(work, size=list(size), mode=mode.value, **options)
+    if mode is InterpolationMode.LANCZOS:
+        del options["align_corners"]
+    try:
+        out = F.interpolate(work, size=list(size), mode=mode.value, **options)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"torch {torch.__version__} cannot resize with the filter {mode.value} on {image.device.type} ({error}). Use "
+            "bicubic, or a processor that works on PIL images."
+        ) from error
     if not direct:
         out = _to_dtype(out, image.dtype, mode)
     return out.reshape(*image.shape[:-2], *size)
@@ -83,8 +94,9 @@ def resize(
 def _to_dtype(values: Tensor, dtype: torch.dtype, mode: InterpolationMode) -> Tensor:
     if not dtype.is_floating_point and dtype != torch.bool:
         limits = torch.iinfo(dtype)
-        values = values.clamp(limits.min, limits.max) if mode is InterpolationMode.BICUBIC else values
-        values = values.round()
+        values = values.clamp(limits.min, limits.max) if mode in _OVERSHOOTING else values
+        # torchvision's rule, which processors of published models were run with: wide unsigned integers are cut
+        values = values if dtype in (torch.uint16, torch.uint32, torch.uint64) else values.round()
     return values.to(dtype)
 
 
