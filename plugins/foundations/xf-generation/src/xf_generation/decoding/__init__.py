@@ -1,0 +1,1 @@
+"""Decoding strategies, one a file, found by name in `xf.v1.decoding`."""

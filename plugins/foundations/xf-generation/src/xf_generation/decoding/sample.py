@@ -1,0 +1,55 @@
+"""Greedy search and sampling: one token per row and step.
+
+Shapes: B rows, T tokens so far, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..run import Recorder, TokenBuffer
+from ..stepping import Stepper
+from .base import DecodingStrategy, Ending
+
+
+class Sample(DecodingStrategy):
+    """Draw the next token from the processed distribution, or take the likeliest one without do_sample."""
+
+    def decode(self) -> Any:
+        run = self.run
+        step, ending, record = Stepper(run), Ending(run), Recorder.wanted_by(run)
+        buffer = TokenBuffer(run.tokens, run.max_length)
+        keep_scores = record is not None and record.scores is not None
+        all_scores: list[Tensor] = record.scores if keep_scores and record.scores is not None else []
+        if run.streamer is not None:
+            run.streamer.put(run.tokens.cpu())
+        last_B1 = buffer.view
+        unfinished = True
+        while run.keep_going(unfinished):
+            outputs = step.next(last_B1) if step.is_short else step(buffer.view)
+            if not unfinished:
+                continue  # other ranks still need this one to take part in their forward passes
+            logits_BV = outputs.logits[:, -1]
+            if record is not None or run.processors:
+                logits_BV = logits_BV.to(torch.float32, copy=True)
+            scores_BV = run.processors(buffer.view, logits_BV) if run.processors else logits_BV
+            next_B = self._choose(scores_BV)
+            if record is not None:
+                record.add(outputs, logits_BV, scores_BV)
+            next_B = ending.fill(next_B)
+            last_B1 = buffer.append(next_B)
+            if run.streamer is not None:
+                run.streamer.put(next_B.cpu())
+            unfinished = ending.update(buffer.view, next_B, tuple(all_scores) if keep_scores else scores_BV)
+        if run.streamer is not None:
+            run.streamer.end()
+        sequences = buffer.view.clone()
+        return sequences if record is None else record.finish(sequences, step.cache)
+
+    def _choose(self, scores_BV: Tensor) -> Tensor:
+        if not self.run.config.do_sample:
+            return scores_BV.argmax(dim=-1)
+        return self.run.draw(scores_BV.softmax(dim=-1, dtype=torch.float32))
