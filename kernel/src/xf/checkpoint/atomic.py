@@ -65,6 +65,17 @@ class Saving:
             self._order.append(filename)
         return self._staging / filename
 
+    @property
+    def folder(self) -> Path:
+        """Where the files of this save are for now; `adopt` takes up what was written here without `path`."""
+        return self._staging
+
+    def adopt(self) -> None:
+        """Take part in this save: every visible file that is in `folder` already."""
+        for path in sorted(self._staging.iterdir()):
+            if plain_name(path.name):
+                self.path(path.name)
+
     def remove(self, filename: str) -> None:
         """Remove `filename` of the older save once the new save is in place."""
         self._stale.append(filename)
