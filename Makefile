@@ -34,6 +34,7 @@ lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) tools/sync_root.py --check
+	$(PY) tools/known_plugins.py --check
 	$(PY) -m mypy --strict kernel/src/xf
 	$(PY) tools/import_contracts.py
 
@@ -43,6 +44,7 @@ format: setup
 
 sync: setup
 	$(PY) tools/sync_root.py
+	$(PY) tools/known_plugins.py
 
 wheels: setup
 	@$(PY) tools/build_wheels.py dist

@@ -80,10 +80,10 @@ def refresh() -> Index:
     global _current
     key, folders = _fingerprint()
     if _current is None or _current.key != key:
-        found = _read_cache(key) if _cache_enabled() else None
+        found = _read_cache(key) if cache_enabled() else None
         if found is None:
             found = Index(key, *_scan(folders))
-            if _cache_enabled():
+            if cache_enabled():
                 _write_cache(found)
         _current = found
     if _current.problems and os.environ.get("XF_STRICT_PLUGINS") == "1":
@@ -227,7 +227,7 @@ def cache_home() -> str:
     )
 
 
-def _cache_enabled() -> bool:
+def cache_enabled() -> bool:
     return os.environ.get("XF_DISCOVERY_CACHE", "1").lower() not in ("0", "false", "no", "off")
 
 

@@ -12,8 +12,6 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-WORDS = {"config": "model type", "task": "task", "module": "module xf", "attention": "attention"}
-
 
 @lru_cache(maxsize=1)
 def table() -> dict[str, dict[str, dict[str, str]]]:
@@ -34,6 +32,15 @@ def attribute_owners(name: str) -> list[str]:
         distribution
         for distribution, groups in table().items()
         if name in groups.get("symbol", {}) or any(name in entries.values() for entries in groups.values())
+    ]
+
+
+def distributions_of(name: str) -> list[str]:
+    """The known distributions that offer `name` in any registry, or are called so."""
+    return [
+        distribution
+        for distribution, groups in table().items()
+        if name == distribution or any(name in entries for entries in groups.values())
     ]
 
 

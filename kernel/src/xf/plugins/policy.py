@@ -94,15 +94,15 @@ def set_policy(
             os.environ[_variable(name)] = ",".join(value)
 
 
-def warn_unknown(current: Policy, index: Index, known: Iterable[str] = ()) -> list[str]:
-    """Messages, each returned once a process, for listed names that no installed or known plugin has."""
+def warn_unknown(current: Policy, index: Index, known: Iterable[str] = (), repeat: bool = False) -> list[str]:
+    """Messages for listed names that no installed or known plugin has; each once a process unless `repeat`."""
     offered = {record.name for record in index.rows} | {record.distribution for record in index.rows}
     candidates = sorted(offered | set(known))
     messages = []
     for lists in current:
         for source, names in lists:
             for name in (part for wanted in names for part in wanted.split("=")):
-                if name in offered or normalize(name) in candidates or (source, name) in _warned:
+                if name in offered or normalize(name) in candidates or (source, name) in _warned and not repeat:
                     continue
                 _warned.add((source, name))
                 close = get_close_matches(name, candidates, 3)

@@ -1,0 +1,1 @@
+"""The commands of `xf` that need more than a screen."""
