@@ -1,428 +1,426 @@
-"""The Auto classes: which class a checkpoint needs, found by its config among the installed plugins.
+"""The auto classes: from a checkpoint, or a config, to the class that an installed plugin offers for it.
 
-Everything is a lookup by `model_type` in a registry: `AutoModelForCausalLM` asks `xf.v1.model.causal_lm`,
-`AutoTokenizer` asks `xf.v1.tokenizer`. Class names that files give (tokenizer_class, processor_class, ...) only choose
-among classes that installed plugins declare in that registry, never among others. Torch is imported with a model.
+`AutoModelFor...` are data: `HEADS` says which registry `model.<head>` each of them asks with the config's model type.
+What a file names (a model type, a tokenizer class) only ever selects among what is installed: nothing is downloaded or
+imported because a checkpoint says so, and there is no remote code.
+
+Importing this module does not import torch; a tokenizer is loaded without it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .checkpoint.source import pop_source_options, resolve
+from . import logging
+from .checkpoint.formats import find_plugin_format
+from .checkpoint.source import Checkpoint, pop_source_options, resolve
 from .hub import refuse_remote_code
-from .interfaces.config import PretrainedConfig
-from .plugins import known, registry
-from .plugins.errors import PluginNotInstalledError
+from .interfaces.config import CONFIG_NAME, PretrainedConfig
+from .plugins import PluginError, PluginNotInstalledError, known, registry
+from .plugins.registry import find_attribute, groups, load_attribute
 
-if TYPE_CHECKING:
-    from .checkpoint.source import Checkpoint
+logger = logging.get_logger(__name__)
 
-#: documented class -> registry under "model."
-HEADS: dict[str, str] = {
-    "AutoModel": "base",
-    "AutoModelForPreTraining": "pretraining",
-    "AutoModelForCausalLM": "causal_lm",
-    "AutoModelForMaskedLM": "masked_lm",
-    "AutoModelForSeq2SeqLM": "seq2seq_lm",
-    "AutoModelForSequenceClassification": "sequence_classification",
-    "AutoModelForTokenClassification": "token_classification",
-    "AutoModelForQuestionAnswering": "question_answering",
-    "AutoModelForTableQuestionAnswering": "table_question_answering",
-    "AutoModelForVisualQuestionAnswering": "visual_question_answering",
-    "AutoModelForDocumentQuestionAnswering": "document_question_answering",
-    "AutoModelForMultipleChoice": "multiple_choice",
-    "AutoModelForNextSentencePrediction": "next_sentence_prediction",
-    "AutoModelForTextEncoding": "text_encoding",
-    "AutoModelForImageClassification": "image_classification",
-    "AutoModelForZeroShotImageClassification": "zero_shot_image_classification",
-    "AutoModelForImageSegmentation": "image_segmentation",
-    "AutoModelForSemanticSegmentation": "semantic_segmentation",
-    "AutoModelForInstanceSegmentation": "instance_segmentation",
-    "AutoModelForUniversalSegmentation": "universal_segmentation",
-    "AutoModelForObjectDetection": "object_detection",
-    "AutoModelForZeroShotObjectDetection": "zero_shot_object_detection",
-    "AutoModelForDepthEstimation": "depth_estimation",
-    "AutoModelForImageToImage": "image_to_image",
-    "AutoModelForMaskedImageModeling": "masked_image_modeling",
-    "AutoModelForMaskGeneration": "mask_generation",
-    "AutoModelForKeypointDetection": "keypoint_detection",
-    "AutoModelForKeypointMatching": "keypoint_matching",
-    "AutoModelForVideoClassification": "video_classification",
-    "AutoModelForVision2Seq": "vision_to_sequence",
-    "AutoModelForImageTextToText": "image_text_to_text",
-    "AutoModelForAudioClassification": "audio_classification",
-    "AutoModelForAudioFrameClassification": "audio_frame_classification",
-    "AutoModelForAudioXVector": "audio_xvector",
-    "AutoModelForAudioTokenization": "audio_tokenization",
-    "AutoModelForCTC": "ctc",
-    "AutoModelForSpeechSeq2Seq": "speech_seq2seq",
-    "AutoModelForTextToSpectrogram": "text_to_spectrogram",
-    "AutoModelForTextToWaveform": "text_to_waveform",
-    "AutoModelForTimeSeriesPrediction": "time_series_prediction",
-    "AutoBackbone": "backbone",
+#: AutoModel + suffix -> registries model.<head>, in order of preference
+HEADS: dict[str, tuple[str, ...]] = {
+    "": ("base",),
+    "ForPreTraining": ("pretraining",),
+    "WithLMHead": ("masked_lm", "seq2seq_lm", "causal_lm"),
+    "ForCausalLM": ("causal_lm",),
+    "ForMaskedLM": ("masked_lm",),
+    "ForSeq2SeqLM": ("seq2seq_lm",),
+    "ForSequenceClassification": ("sequence_classification",),
+    "ForTokenClassification": ("token_classification",),
+    "ForQuestionAnswering": ("question_answering",),
+    "ForTableQuestionAnswering": ("table_question_answering",),
+    "ForVisualQuestionAnswering": ("visual_question_answering",),
+    "ForDocumentQuestionAnswering": ("document_question_answering",),
+    "ForMultipleChoice": ("multiple_choice",),
+    "ForNextSentencePrediction": ("next_sentence_prediction",),
+    "ForTextEncoding": ("text_encoding",),
+    "ForSpeechSeq2Seq": ("speech_seq2seq",),
+    "ForCTC": ("ctc",),
+    "ForAudioClassification": ("audio_classification",),
+    "ForAudioFrameClassification": ("audio_frame_classification",),
+    "ForAudioTokenization": ("audio_tokenization",),
+    "ForAudioXVector": ("audio_xvector",),
+    "ForTextToSpectrogram": ("text_to_spectrogram",),
+    "ForTextToWaveform": ("text_to_waveform",),
+    "ForImageClassification": ("image_classification",),
+    "ForZeroShotImageClassification": ("zero_shot_image_classification",),
+    "ForImageSegmentation": ("image_segmentation",),
+    "ForSemanticSegmentation": ("semantic_segmentation",),
+    "ForInstanceSegmentation": ("instance_segmentation",),
+    "ForUniversalSegmentation": ("universal_segmentation",),
+    "ForMaskGeneration": ("mask_generation",),
+    "ForMaskedImageModeling": ("masked_image_modeling",),
+    "ForObjectDetection": ("object_detection",),
+    "ForZeroShotObjectDetection": ("zero_shot_object_detection",),
+    "ForDepthEstimation": ("depth_estimation",),
+    "ForKeypointDetection": ("keypoint_detection",),
+    "ForKeypointMatching": ("keypoint_matching",),
+    "ForImageToImage": ("image_to_image",),
+    "ForImageTextToText": ("image_text_to_text",),
+    "ForVision2Seq": ("vision2seq",),
+    "ForVideoClassification": ("video_classification",),
+    "ForTimeSeriesPrediction": ("time_series_prediction",),
 }
-#: arguments of from_pretrained that are for the model, though a config may have a field of that name
-_FOR_THE_MODEL = ("torch_dtype", "dtype", "attn_implementation", "quantization_config")
+
+
+#: tokenizer classes that are no family's own: a tokenizer.json says all there is to know (names of 4.x and of 5.x)
+_GENERIC = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend")
 
 
 class _Auto:
-    """Base of the Auto classes; they are not instantiated."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise OSError(f"{type(self).__name__} is not instantiated: use {type(self).__name__}.from_pretrained(...).")
+        name = type(self).__name__
+        raise OSError(f"{name} is not made by calling it; use {name}.from_pretrained(...)")
 
 
 class AutoConfig(_Auto):
-    """The config class of a checkpoint, by its model_type."""
+    """Configs by model type (registry `config`)."""
 
-    @staticmethod
-    def for_model(model_type: str, *args: Any, **kwargs: Any) -> PretrainedConfig:
-        """A config of `model_type` with these values.
-
-        Raises: PluginError if no usable plugin offers the type; it says what to install.
-        """
+    @classmethod
+    def for_model(cls, model_type: str, *args: Any, **kwargs: Any) -> PretrainedConfig:
+        """A new config of `model_type`. PluginNotInstalledError says what to install."""
         config: PretrainedConfig = registry("config").get(model_type)(*args, **kwargs)
         return config
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
-        """The config of a checkpoint; arguments as `PretrainedConfig.from_pretrained`.
+        """The config of a checkpoint, as an object of the class for its model_type; arguments as for
+        `PretrainedConfig.from_pretrained`.
 
-        Raises: ValueError if the file names no model_type; PluginError if no usable plugin offers it.
+        Raises: CheckpointError without a config; ValueError for one without a model_type; PluginNotInstalledError.
         """
-        data, unused = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        data, kwargs = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        name = _name_of(pretrained_model_name_or_path)
         model_type = data.get("model_type")
-        if not isinstance(model_type, str) or not model_type:
-            raise ValueError(
-                f"The config of {pretrained_model_name_or_path} has no model_type: it does not say which plugin reads "
-                "it. Load it with its own class, such as BertConfig.from_pretrained(...)."
-            )
+        if model_type is None:  # files from before the key; the longest name that is part of the checkpoint's name
+            model_type = max((known for known in registry("config").names() if known in name), key=len, default=None)
+        if not isinstance(model_type, str):
+            raise ValueError(f"{CONFIG_NAME} of {name} has no model_type, which says the architecture: {model_type!r}")
         config_class = registry("config").get(model_type)
-        result = config_class.from_dict(data, **unused)
-        config = result[0] if isinstance(result, tuple) else result
-        config.name_or_path = pretrained_model_name_or_path
-        return result
+        keep = kwargs.pop("return_unused_kwargs", False)
+        try:
+            config, unused = config_class.from_dict(data, return_unused_kwargs=True, **kwargs)
+        except ValueError as error:
+            raise ValueError(f"{CONFIG_NAME} of {name}: {error}") from error
+        config.name_or_path = name
+        return (config, unused) if keep else config
 
     @staticmethod
     def register(model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:
-        """Offer a config class under its model_type in this process. Raises ValueError if the two disagree."""
+        """Offer a config class in this process. ValueError if its model_type differs or the name is taken."""
         if config.model_type != model_type:
-            raise ValueError(f"{config.__name__}.model_type is {config.model_type!r}; register it under that name.")
-        registry("config").register(model_type, config, override=exist_ok)
+            raise ValueError(f"{config.__name__} has model_type {config.model_type!r}, not {model_type!r}")
+        _register("config", model_type, config, exist_ok)
+
+
+#: arguments of a load that have the names of config fields
+_NO_FIELDS = ("torch_dtype", "dtype", "quantization_config")
 
 
 class _AutoModel(_Auto):
-    """A model class by the config's model_type, in the registry of one head."""
+    """Models by model type (registries `model.<head>`)."""
 
-    head: ClassVar[str] = "base"
+    heads: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> Any:
-        """A model with random weights; torch_dtype (or dtype) and attn_implementation as in from_pretrained."""
+        """A new model with random weights; torch_dtype (or dtype) and attn_implementation as in from_pretrained."""
         refuse_remote_code(kwargs)
-        return cls.model_class(config)._from_config(config, **kwargs)
+        return cls._class_for(config)._from_config(config, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any) -> Any:
-        """The model of a checkpoint; arguments as `PreTrainedModel.from_pretrained`.
+        """Load a model; arguments as for `xf.checkpoint.load.load_pretrained`.
 
-        Raises: ValueError if the family has no such head, naming those it has; PluginError if it is not available.
+        Raises: PluginNotInstalledError with the line that installs the family; ValueError, which names the heads that
+        the family has, if it has none of this kind; what the load raises.
         """
         refuse_remote_code(kwargs)
-        config = kwargs.pop("config", None)
+        source, config = pop_source_options(kwargs), kwargs.pop("config", None)
+        where = pretrained_model_name_or_path
+        checkpoint = None if where is None else resolve(where, **source)
         if not isinstance(config, PretrainedConfig):
-            kept = {name: kwargs.pop(name) for name in _FOR_THE_MODEL if name in kwargs}
-            kept |= {name: value for name, value in kwargs.items() if name.endswith("_file")}  # gguf_file=
-            kept |= pop_source_options(dict(kwargs))
-            config, unused = AutoConfig.from_pretrained(
-                config or pretrained_model_name_or_path, return_unused_kwargs=True, **kwargs
+            kept: dict[str, Any] = {name: kwargs.pop(name) for name in _NO_FIELDS if name in kwargs}
+            kept |= {name: value for name, value in kwargs.items() if name.endswith("_file")}
+            options = {} if config is None else source
+            config, kwargs = AutoConfig.from_pretrained(
+                checkpoint if config is None else config, return_unused_kwargs=True, **options, **kwargs
             )
-            kwargs = unused | kept
-        return cls.model_class(config).from_pretrained(
-            pretrained_model_name_or_path, *model_args, config=config, **kwargs
-        )
+            kwargs |= kept
+        return cls._class_for(config).from_pretrained(checkpoint, *model_args, config=config, **kwargs)
 
     @classmethod
-    def model_class(cls, config: PretrainedConfig) -> Any:
-        """The class that serves `config` here."""
+    def _class_for(cls, config: Any) -> Any:
+        """The model class of the head for a config. Where a family has several, config.architectures chooses."""
+        if not isinstance(config, PretrainedConfig):
+            raise ValueError(f"{cls.__name__} needs a config, not {type(config).__name__}")
         model_type = config.model_type
-        found = registry(f"model.{cls.head}")
-        if model_type not in found and found.find(model_type) is None:
-            if not known.owners(f"model.{cls.head}", model_type):
-                raise ValueError(cls._no_such_head(model_type))
-        chosen = found.get(model_type)
-        if isinstance(chosen, (list, tuple)):  # several classes for one type: the one that the files name
-            names = config.architectures or []
-            chosen = next((c for c in chosen if c.__name__ in names), chosen[0])
-        return chosen
-
-    @classmethod
-    def _no_such_head(cls, model_type: str) -> str:
-        heads = [auto for auto, head in HEADS.items() if registry(f"model.{head}").find(model_type) is not None]
-        if heads:
-            return f"Models of type {model_type!r} have no class for {cls.__name__}. They have: {', '.join(heads)}."
-        return (
-            f"No installed plugin offers a model of type {model_type!r} to {cls.__name__}; installed are: "
-            f"{', '.join(registry('model.' + cls.head).names()) or 'none'}."
+        for head in cls.heads:
+            found = registry(f"model.{head}")
+            for name in (*(f"{model_type}/{name}" for name in config.architectures or ()), model_type):
+                if found.find(name) is not None:
+                    return found.get(name)
+        registry("config").get(model_type)  # says so if the family itself is not there, or not allowed
+        has = sorted(group[6:] for group in groups() if group.startswith("model.") and model_type in registry(group))
+        line = _install_line(f"model.{cls.heads[0]}", model_type)
+        raise ValueError(
+            f"{cls.__name__} needs a {' or '.join(cls.heads)} head, and none is installed for {model_type!r}; "
+            + (f"run: {line}" if line else f"it has: {', '.join(has) or 'no heads'}")
         )
 
     @classmethod
     def register(cls, config_class: type[PretrainedConfig], model_class: Any, exist_ok: bool = False) -> None:
-        """Offer `model_class` for configs of `config_class` in this process.
-
-        Raises: ValueError if the model's own config_class is another.
-        """
-        own = getattr(model_class, "config_class", None)
-        if own is not None and own is not config_class and own.__name__ != config_class.__name__:
-            raise ValueError(f"{model_class.__name__}.config_class is {own.__name__}, not {config_class.__name__}.")
-        registry(f"model.{cls.head}").register(config_class.model_type, model_class, override=exist_ok)
+        """Offer a model class for a config class in this process."""
+        wanted = getattr(model_class, "config_class", None)
+        if wanted is not None and wanted.__name__ != config_class.__name__:
+            raise ValueError(f"{model_class.__name__}.config_class is {wanted.__name__}, not {config_class.__name__}")
+        _register(f"model.{cls.heads[0]}", config_class.model_type, model_class, exist_ok)
 
 
-def _auto_model(name: str, head: str) -> type[_AutoModel]:
-    doc = f"The model class of a checkpoint in the registry xf.v1.model.{head}; see `_AutoModel`."
-    return type(name, (_AutoModel,), {"head": head, "__doc__": doc, "__module__": __name__})
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
-globals().update({name: _auto_model(name, head) for name, head in HEADS.items()})
+for _suffix, _heads in HEADS.items():
+    globals()[f"AutoModel{_suffix}"] = type(
+        f"AutoModel{_suffix}",
+        (_AutoModel,),
+        {"heads": _heads, "__module__": __name__, "__doc__": f"Models with the head {_heads[0]}, by model type."},
+    )
 
 
-class AutoModelWithLMHead(_AutoModel):
-    """The language model of a checkpoint, of whichever kind it is; the specific classes are clearer."""
+class AutoBackbone(_AutoModel):
+    """Backbones (feature maps for detection and segmentation models), by model type."""
+
+    heads = ("backbone",)
 
     @classmethod
-    def model_class(cls, config: PretrainedConfig) -> Any:
-        heads = ("masked_lm", "seq2seq_lm", "causal_lm")
-        found = [head for head in heads if registry(f"model.{head}").find(config.model_type) is not None]
-        return registry(f"model.{found[0] if found else 'causal_lm'}").get(config.model_type)
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any) -> Any:
+        """As for the other models; use_timm_backbone=True takes the name as one of the timm library."""
+        if not kwargs.pop("use_timm_backbone", False):
+            return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        config = registry("config").get("timm_backbone")(backbone=pretrained_model_name_or_path, **kwargs)
+        return cls.from_config(config)
 
 
-def _named_class(group: str, names: list[str], base: str) -> Any:
-    """The class with one of `names` that a plugin declares in `group`, or as a symbol if its name ends with `base`."""
-    for name in names:
-        for where in (group, "symbol"):
-            for record in registry(where).records():
-                if record.attribute == name and (where == group or name.removesuffix("Fast").endswith(base)):
-                    return registry(where).get(record.name)
-    return None
+class _AutoFiles(_Auto):
+    """Tokenizers and processors: the class that a file names, else that of the model type."""
+
+    group: ClassVar[str]
+    type_keys: ClassVar[tuple[str, ...]]  # what a file calls the class
+    files: ClassVar[tuple[str, ...]]  # where it may say so
+    nested: ClassVar[str] = ""  # the part of processor_config.json that 5.x files hold it in
+    endings: ClassVar[tuple[str, ...]]  # what names of such classes end in; no other class is ever looked up
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
+        """Load what the checkpoint has of this kind; other keyword arguments replace the file's settings.
+
+        Raises: CheckpointError if there is nothing to load; a plugin error that says what to install.
+        """
+        refuse_remote_code(kwargs)
+        checkpoint = resolve(pretrained_model_name_or_path, **pop_source_options(kwargs))
+        found = cls._class_for(checkpoint, kwargs)
+        return found.from_pretrained(checkpoint, *inputs, **kwargs)
+
+    @classmethod
+    def _class_for(cls, checkpoint: Checkpoint, kwargs: dict[str, Any]) -> Any:
+        config, use_fast = kwargs.pop("config", None), kwargs.pop("use_fast", None)
+        asked = next((name for name in (cls._named(checkpoint, file) for file in cls.files) if name), None)
+        for name in _spellings(asked, use_fast):
+            record = find_attribute(name) if name.endswith(cls.endings) else None
+            if record is not None and record.status == "ok" and record.group in (cls.group, "symbol"):
+                return load_attribute(name)
+        model_type = _model_type(checkpoint, config, cls.group)
+        if model_type is not None and model_type in registry(cls.group):
+            return registry(cls.group).get(model_type)
+        return cls._fallback(checkpoint, asked, model_type)
+
+    @classmethod
+    def _named(cls, checkpoint: Checkpoint, file: str) -> str | None:
+        """The class that one file names."""
+        data = (None if checkpoint.file not in (None, file) else checkpoint.read_json(file)) or {}
+        parts = [data.get(cls.nested), data] if cls.nested else [data]
+        found = [part[key] for part in parts if isinstance(part, dict) for key in cls.type_keys if part.get(key)]
+        name = found[0] if found and isinstance(found[0], str) else None
+        if name is not None and cls.group == "image_processor":  # the name of such classes before 4.26
+            name = name.replace("FeatureExtractor", "ImageProcessor")
+        return name
+
+    @classmethod
+    def _fallback(cls, checkpoint: Checkpoint, asked: str | None, model_type: str | None) -> Any:
+        """No installed class fits: say what is missing."""
+        if asked is not None:
+            line = _install_line(cls.group, model_type or "", asked)
+            hint = f"run: {line}" if line else f"no installed plugin offers it as a {cls.group}"
+            raise PluginNotInstalledError(f"{checkpoint.name} asks for {asked}; {hint}")
+        if model_type is not None:
+            return registry(cls.group).get(model_type)
+        raise ValueError(f"{checkpoint.name} does not say which {cls.group} it needs. {checkpoint.describe()}")
+
+    @classmethod
+    def register(
+        cls, config_class: type[PretrainedConfig], *classes: Any, exist_ok: bool = False, **by_kind: Any
+    ) -> None:
+        """Offer a class for a config class in this process; of several (slow_..., fast_...) the fast one is taken."""
+        given = [*classes, *(by_kind[kind] for kind in sorted(by_kind, reverse=True))]
+        fast = [by_kind[kind] for kind in by_kind if kind.startswith("fast") and by_kind[kind] is not None]
+        chosen = next((found for found in (*fast, *reversed(given)) if found is not None), None)
+        if chosen is None:
+            raise ValueError(f"{cls.__name__}.register needs a class")
+        _register(cls.group, config_class.model_type, chosen, exist_ok)
 
 
-def _fast_first(name: str | None, use_fast: bool) -> list[str]:
-    """The spellings of a class name to look for, in order."""
-    if not name:
+class AutoTokenizer(_AutoFiles):
+    """Tokenizers: by tokenizer_class of tokenizer_config.json or config.json (of 4.x and 5.x), else by model type.
+
+    A tokenizer.json is loaded by `PreTrainedTokenizerFast` where no installed class fits.
+    """
+
+    group = "tokenizer"
+    type_keys = ("tokenizer_class",)
+    files = ("tokenizer_config.json", CONFIG_NAME)
+    endings = ("Tokenizer", "TokenizerFast")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
+        """Load a tokenizer. tokenizer_type: the model type, in place of what files say; gguf_file: read it there."""
+        refuse_remote_code(kwargs)
+        checkpoint = resolve(pretrained_model_name_or_path, **pop_source_options(kwargs))
+        if checkpoint.file is not None and checkpoint.file.endswith(".gguf"):
+            kwargs["gguf_file"], checkpoint = checkpoint.file, resolve(checkpoint.root)
+        tokenizer_type = kwargs.pop("tokenizer_type", None)
+        found = registry("tokenizer").get(tokenizer_type) if tokenizer_type else cls._class_for(checkpoint, kwargs)
+        return found.from_pretrained(checkpoint, *inputs, **kwargs)
+
+    @classmethod
+    def _class_for(cls, checkpoint: Checkpoint, kwargs: dict[str, Any]) -> Any:
+        if kwargs.get("gguf_file"):
+            found = find_plugin_format(checkpoint, {"gguf_file": kwargs["gguf_file"]})
+            read: Any = getattr(found[1], "config", None) if found else None
+            model_type = read(found[1].open(checkpoint.require(found[2]))).get("model_type") if found and read else None
+            usable = model_type in registry("tokenizer") if model_type else False
+            return registry("tokenizer").get(str(model_type)) if usable else _generic_tokenizer()
+        asked = next((name for name in (cls._named(checkpoint, file) for file in cls.files) if name), None)
+        if asked in _GENERIC and checkpoint.path("tokenizer.json") is not None:
+            return _generic_tokenizer()
+        return super()._class_for(checkpoint, kwargs)
+
+    @classmethod
+    def _fallback(cls, checkpoint: Checkpoint, asked: str | None, model_type: str | None) -> Any:
+        if checkpoint.path("tokenizer.json") is None:
+            return super()._fallback(checkpoint, asked, model_type)
+        if asked is not None:
+            line = _install_line("tokenizer", model_type or "", asked)
+            logger.warning(
+                f"{checkpoint.name} asks for {asked}, which is not installed{f' ({line})' if line else ''}; its "
+                "tokenizer.json is read by PreTrainedTokenizerFast, which has the general defaults."
+            )
+        return _generic_tokenizer()
+
+
+class AutoImageProcessor(_AutoFiles):
+    """Image processors."""
+
+    group = nested = "image_processor"
+    type_keys = ("image_processor_type", "feature_extractor_type")
+    files = ("preprocessor_config.json", "processor_config.json", CONFIG_NAME)
+    endings = ("ImageProcessor", "ImageProcessorFast")
+
+
+class AutoFeatureExtractor(_AutoFiles):
+    """Feature extractors (audio)."""
+
+    group = nested = "feature_extractor"
+    type_keys = ("feature_extractor_type",)
+    files = ("preprocessor_config.json", "processor_config.json", CONFIG_NAME)
+    endings = ("FeatureExtractor",)
+
+
+class AutoVideoProcessor(_AutoFiles):
+    """Video processors."""
+
+    group = nested = "video_processor"
+    type_keys = ("video_processor_type",)
+    files = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json", CONFIG_NAME)
+    endings = ("VideoProcessor",)
+
+
+class AutoProcessor(_AutoFiles):
+    """Processors of several parts; for a checkpoint with one part that part: tokenizer, image processor, ..."""
+
+    group = "processor"
+    type_keys = ("processor_class",)
+    files = (
+        "processor_config.json",
+        "preprocessor_config.json",
+        "video_preprocessor_config.json",
+        "tokenizer_config.json",
+        CONFIG_NAME,
+    )
+    endings = ("Processor",)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
+        """Load the processor of a checkpoint, or the only part that it has."""
+        refuse_remote_code(kwargs)
+        checkpoint = resolve(pretrained_model_name_or_path, **pop_source_options(kwargs))
+        named = any(cls._named(checkpoint, file) for file in cls.files)
+        model_type = _model_type(checkpoint, kwargs.get("config"), "processor")
+        if named or (model_type is not None and model_type in registry("processor")):
+            return cls._class_for(checkpoint, kwargs).from_pretrained(checkpoint, *inputs, **kwargs)
+        failed = []
+        for part in (AutoTokenizer, AutoImageProcessor, AutoFeatureExtractor, AutoVideoProcessor):
+            try:
+                return part.from_pretrained(checkpoint, *inputs, **kwargs)
+            except (PluginError, ValueError, OSError) as error:
+                failed.append(f"{part.__name__}: {error}")
+        raise ValueError(f"{checkpoint.name} has no processor, and no part of one loads:\n  " + "\n  ".join(failed))
+
+
+def _register(group: str, name: str, found: Any, exist_ok: bool) -> None:
+    if registry(group).runtime.get(name) is not found:
+        registry(group).register(name, found, override=exist_ok)
+
+
+def _name_of(name_or_path: Any) -> str:
+    return name_or_path.name if isinstance(name_or_path, Checkpoint) else str(name_or_path)
+
+
+def _generic_tokenizer() -> Any:
+    from .interfaces.tokenizer import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast
+
+
+def _install_line(group: str, name: str, attribute: str = "") -> str:
+    """The line that installs what offers `name` in a registry, or a public name; empty where none is known."""
+    owners = known.owners(group, name) or (known.attribute_owners(attribute) if attribute else [])
+    return known.install_line(owners) if owners else ""
+
+
+def _model_type(checkpoint: Checkpoint, config: Any, group: str) -> str | None:
+    """The model type of a config given by the caller, else of config.json; of its encoder where only that is known."""
+    if isinstance(config, PretrainedConfig):
+        return config.model_type or None
+    data = (checkpoint.read_json(CONFIG_NAME) if checkpoint.file in (None, CONFIG_NAME) else None) or {}
+    parts = (data, data["encoder"]) if isinstance(data.get("encoder"), dict) else (data,)
+    types = [found for found in (part.get("model_type") for part in parts) if isinstance(found, str)]
+    return next((found for found in types if found in registry(group)), types[0] if types else None)
+
+
+def _spellings(name: str | None, use_fast: bool | None) -> list[str]:
+    """The names a class may have here: fast tokenizers and image processors have a name of their own.
+
+    Tokenizers prefer the fast class, whatever the file names; image processors the one that it names.
+    """
+    if name is None:
         return []
     plain = name.removesuffix("Fast")
-    return [plain + "Fast", plain] if use_fast else [plain, plain + "Fast"]
-
-
-def _model_type_of(checkpoint: Checkpoint, config: Any) -> str | None:
-    if isinstance(config, PretrainedConfig):
-        return config.model_type
-    data = checkpoint.read_json("config.json") or {}
-    found = data.get("model_type")
-    return found if isinstance(found, str) else None
-
-
-class _AutoFile(_Auto):
-    """Base of the Auto classes that go by a class name in a file, then by model_type."""
-
-    group: ClassVar[str] = ""
-    base: ClassVar[str] = ""  # how the names of its classes end
-    files: ClassVar[tuple[str, ...]] = ()
-    keys: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
-        """Load from a checkpoint with the class that it needs; arguments as that class's from_pretrained.
-
-        Raises: ValueError if the checkpoint has nothing of this kind; PluginError if its class is not available.
-        """
-        refuse_remote_code(kwargs)
-        config = kwargs.pop("config", None)
-        use_fast = kwargs.pop("use_fast", None)
-        source = pop_source_options(kwargs)
-        checkpoint = resolve(pretrained_model_name_or_path, **source)
-        chosen = cls._class_for(checkpoint, config, True if use_fast is None else use_fast)
-        return chosen.from_pretrained(checkpoint, *inputs, **kwargs)
-
-    @classmethod
-    def _names_in(cls, checkpoint: Checkpoint) -> list[str]:
-        """Class names that the checkpoint's files give, the best first."""
-        found = []
-        for filename in cls.files:
-            data = checkpoint.read_json(filename) or {}
-            found += [data[key] for key in cls.keys if isinstance(data.get(key), str)]
-        return list(dict.fromkeys(found))
-
-    @classmethod
-    def _class_for(cls, checkpoint: Checkpoint, config: Any, use_fast: bool) -> Any:
-        names = cls._names_in(checkpoint)
-        for name in names:
-            found = _named_class(cls.group, _fast_first(name, use_fast), cls.base)
-            if found is not None:
-                return found
-        model_type = _model_type_of(checkpoint, config)
-        if model_type is not None and registry(cls.group).find(model_type) is not None:
-            return registry(cls.group).get(model_type)
-        generic = cls._generic(checkpoint)
-        if generic is not None:
-            return generic
-        owners = [owner for name in names for n in (name, name + "Fast") for owner in known.attribute_owners(n)]
-        if owners:
-            raise PluginNotInstalledError(
-                f"{checkpoint.name} needs {names[0]}, which is not installed. Run: {known.install_line(owners[:1])}"
-            )
-        if model_type is not None and (names or known.owners(cls.group, model_type)):
-            return registry(cls.group).get(model_type)  # raises, saying what to install or what is there
-        raise ValueError(f"{checkpoint.name} has nothing that {cls.__name__} could load. {checkpoint.describe()}")
-
-    @classmethod
-    def _generic(cls, checkpoint: Checkpoint) -> Any:
-        """A class of the kernel that can read the files without a family's plugin, None where there is none."""
-        return None
-
-    @classmethod
-    def register(cls, config_class: type[PretrainedConfig], target: Any, exist_ok: bool = False) -> None:
-        """Offer a class for checkpoints of `config_class` in this process."""
-        registry(cls.group).register(config_class.model_type, target, override=exist_ok)
-
-
-class AutoTokenizer(_AutoFile):
-    """The tokenizer of a checkpoint: by tokenizer_class, by model_type, or straight from its tokenizer.json."""
-
-    group, base = "tokenizer", "Tokenizer"
-    files, keys = ("tokenizer_config.json", "config.json"), ("tokenizer_class",)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
-        """As its base; tokenizer_type names the family, use_fast=False asks for the pure Python class, gguf_file names
-        a weight file that holds the tokenizer."""
-        tokenizer_type = kwargs.pop("tokenizer_type", None)
-        if tokenizer_type is not None:
-            return (
-                registry("tokenizer")
-                .get(tokenizer_type)
-                .from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
-            )
-        if kwargs.get("gguf_file"):
-            from .interfaces.tokenizer import PreTrainedTokenizerFast
-
-            kwargs.pop("use_fast", None)
-            return PreTrainedTokenizerFast.from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
-        return super().from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
-
-    @classmethod
-    def _names_in(cls, checkpoint: Checkpoint) -> list[str]:
-        generic = {"PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"}  # the last is of 5.x files
-        return [name for name in super()._names_in(checkpoint) if name not in generic]
-
-    @classmethod
-    def _class_for(cls, checkpoint: Checkpoint, config: Any, use_fast: bool) -> Any:
-        data = checkpoint.read_json("tokenizer_config.json") or {}
-        if data.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend"):
-            generic = cls._generic(checkpoint)
-            if generic is not None:
-                return generic
-        return super()._class_for(checkpoint, config, use_fast)
-
-    @classmethod
-    def _generic(cls, checkpoint: Checkpoint) -> Any:
-        from .interfaces.tokenizer import PreTrainedTokenizerFast
-
-        if checkpoint.path("tokenizer.json") is not None:
-            return PreTrainedTokenizerFast
-        return None
-
-    @classmethod
-    def register(  # type: ignore[override]
-        cls,
-        config_class: type[PretrainedConfig],
-        slow_tokenizer_class: Any = None,
-        fast_tokenizer_class: Any = None,
-        exist_ok: bool = False,
-    ) -> None:
-        """Offer tokenizer classes for checkpoints of `config_class` in this process; the fast one is preferred."""
-        chosen = fast_tokenizer_class or slow_tokenizer_class
-        if chosen is None:
-            raise ValueError("Give slow_tokenizer_class or fast_tokenizer_class.")
-        registry("tokenizer").register(config_class.model_type, chosen, override=exist_ok)
-
-
-class AutoImageProcessor(_AutoFile):
-    """The image processor of a checkpoint."""
-
-    group, base = "image_processor", "ImageProcessor"
-    files, keys = ("preprocessor_config.json", "config.json"), ("image_processor_type", "feature_extractor_type")
-
-    @classmethod
-    def _names_in(cls, checkpoint: Checkpoint) -> list[str]:
-        # files older than image processors name a feature extractor (ViTFeatureExtractor)
-        return [name.replace("FeatureExtractor", "ImageProcessor") for name in super()._names_in(checkpoint)]
-
-
-class AutoFeatureExtractor(_AutoFile):
-    """The (audio) feature extractor of a checkpoint."""
-
-    group, base = "feature_extractor", "FeatureExtractor"
-    files, keys = ("preprocessor_config.json", "config.json"), ("feature_extractor_type",)
-
-
-class AutoVideoProcessor(_AutoFile):
-    """The video processor of a checkpoint."""
-
-    group, base = "video_processor", "VideoProcessor"
-    files = ("video_preprocessor_config.json", "preprocessor_config.json", "config.json")
-    keys = ("video_processor_type",)
-
-
-class AutoProcessor(_AutoFile):
-    """The processor of a checkpoint; its tokenizer, image processor or feature extractor where it has no processor."""
-
-    group, base = "processor", "Processor"
-    files = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json", "config.json")
-    keys = ("processor_class",)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
-        """As its base. A checkpoint without a processor gives the part that it has."""
-        refuse_remote_code(kwargs)
-        options = dict(kwargs)
-        checkpoint = resolve(pretrained_model_name_or_path, **pop_source_options(options))
-        model_type = _model_type_of(checkpoint, options.get("config"))
-        has_processor = model_type is not None and (
-            registry("processor").find(model_type) is not None or bool(known.owners("processor", model_type))
-        )
-        if not cls._names_in(checkpoint) and not has_processor:
-            for part, filename in _PARTS:
-                if checkpoint.path(filename) is not None:
-                    if part is AutoImageProcessor and not AutoImageProcessor._names_in(checkpoint):
-                        continue
-                    return part.from_pretrained(checkpoint, *inputs, **options)
-        return super().from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
-
-
-_PARTS: tuple[tuple[type[_AutoFile], str], ...] = (
-    (AutoTokenizer, "tokenizer_config.json"),
-    (AutoTokenizer, "tokenizer.json"),
-    (AutoImageProcessor, "preprocessor_config.json"),
-    (AutoFeatureExtractor, "preprocessor_config.json"),
-    (AutoVideoProcessor, "video_preprocessor_config.json"),
-)
-
-
-def model_heads_of(model_type: str) -> list[str]:
-    """The documented Auto classes that the installed plugins serve for `model_type`, nothing imported."""
-    return [name for name, head in HEADS.items() if registry(f"model.{head}").find(model_type) is not None]
-
-
-__all__ = [
-    *HEADS,
-    "AutoConfig",
-    "AutoFeatureExtractor",
-    "AutoImageProcessor",
-    "AutoModelWithLMHead",
-    "AutoProcessor",
-    "AutoTokenizer",
-    "AutoVideoProcessor",
-    "model_heads_of",
-]
+    fast = use_fast if use_fast is not None else (name != plain or plain.endswith("Tokenizer"))
+    return [f"{plain}Fast", plain] if fast else [plain, f"{plain}Fast"]

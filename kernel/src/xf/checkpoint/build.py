@@ -64,16 +64,13 @@ def build_empty(
 
 
 def build_from_config(cls: Any, config: Any, **kwargs: Any) -> Any:
-    """A new model with random weights.
+    """A new model with random weights; it keeps `config` itself, not a copy.
 
     torch_dtype (or dtype): a torch.dtype or its name, default that of the config, else float32. attn_implementation as
     in from_pretrained. Other keyword arguments go to the constructor.
     """
-    import copy
-
     from xf.checkpoint.dtypes import as_dtype, pop_dtype
 
-    config = copy.deepcopy(config)
     attention = kwargs.pop("attn_implementation", None)
     if attention is not None:
         config._attn_implementation = attention

