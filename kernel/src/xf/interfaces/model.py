@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
@@ -30,18 +31,17 @@ __all__ = ["GradientCheckpointingLayer", "ModuleUtilsMixin", "PreTrainedModel", 
 
 logger = logging.get_logger(__name__)
 Self = TypeVar("Self", bound="PreTrainedModel")
-_init_weights_enabled = True
+_init_weights_enabled: ContextVar[bool] = ContextVar("init_weights_enabled", default=True)  # of this thread
 
 
 @contextlib.contextmanager
 def no_init_weights() -> Iterator[None]:
     """Build models without random weights: for loaders that place every parameter afterwards."""
-    global _init_weights_enabled
-    before, _init_weights_enabled = _init_weights_enabled, False
+    token = _init_weights_enabled.set(False)
     try:
         yield
     finally:
-        _init_weights_enabled = before
+        _init_weights_enabled.reset(token)
 
 
 class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
@@ -92,12 +92,13 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
         if requested is not None and not getattr(config, "_attn_explicit", True):
             requested = None  # an earlier model's default choice, not the user's
         self.attention_choice = choose_attention(requested, self.needs_of(config), type(self).__name__)
-        config._attn_implementation = self.attention_choice.name
+        # not through the documented setter: that one speaks for the sub-configs too
+        config._attn_implementation_internal = self.attention_choice.name
         config._attn_explicit = self.attention_choice.explicit
 
     def post_init(self) -> None:
         """Last step of __init__: random weights (unless a loader fills them) and ties."""
-        if _init_weights_enabled:
+        if _init_weights_enabled.get():
             self.init_weights()
         else:
             self.tie_weights()
@@ -307,7 +308,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
                 wanted.append((model, choose_attention(str(name), model.needs_of(model.config), type(model).__name__)))
         for model, choice in wanted:
             model.attention_choice = choice
-            model.config._attn_implementation, model.config._attn_explicit = choice.name, True
+            model.config._attn_implementation_internal, model.config._attn_explicit = choice.name, True
         for module in self.modules():
             if isinstance(module, AttentionModule):
                 module.use_backend(attention_backend(module.config._attn_implementation))
