@@ -1,1 +1,1 @@
-"""Neural network parts that model plugins share. Import what you need from the modules; this package imports nothing."""
+"""Neural network parts that model plugins share. Import from the modules; this package imports nothing."""

@@ -5,6 +5,7 @@ Shapes: B batch, T new tokens, K tokens so far, H query heads, G key-value heads
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from xf.interfaces.attention import AttentionModule
 from xf.interfaces.cache import Cache
 
+from .direct import direct, direct_form
 from .rotary import Rotation, rotate
 
 
@@ -95,3 +97,43 @@ class DecoderAttention(AttentionModule):
             q_BHTD, k_BGKD, v_BGKD, attention_mask, output_attentions, **self.kernel_options
         )
         return self.output(out_BTHD.flatten(2)), weights_BHTK
+
+
+@direct_form(DecoderAttention)
+def _attention(attention: DecoderAttention) -> Callable[..., tuple[Tensor, None]]:
+    cls = type(attention)
+    project = _projection(attention) if cls.project is DecoderAttention.project else attention.project
+    output = direct(attention.o_proj) if cls.output is DecoderAttention.output else attention.output
+    rotate_both = attention.rotate if cls.rotate is not DecoderAttention.rotate else None
+    kernel, options = (
+        attention.backend.kernel,
+        {"scaling": attention.scaling, "dropout": 0.0} | attention.kernel_options,
+    )
+    layer_idx = attention.layer_idx
+
+    def forward(x_BTC: Tensor, rotation: Rotation, mask: Any, cache: Cache, cache_position: Tensor | None) -> Any:
+        q_BHTD, k_BGKD, v_BGKD = project(x_BTC)
+        if rotate_both is None:
+            q_BHTD, k_BGKD = rotate(q_BHTD, rotation), rotate(k_BGKD, rotation)
+        else:
+            q_BHTD, k_BGKD = rotate_both(q_BHTD, k_BGKD, rotation)
+        where = None if cache_position is None else {"cache_position": cache_position}
+        k_BGKD, v_BGKD = cache.update(k_BGKD, v_BGKD, layer_idx, where)
+        return output(kernel(attention, q_BHTD, k_BGKD, v_BGKD, mask, **options)[0].flatten(2)), None
+
+    return forward
+
+
+def _projection(attention: DecoderAttention) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    q_proj, k_proj, v_proj = direct(attention.q_proj), direct(attention.k_proj), direct(attention.v_proj)
+    width = attention.head_dim
+
+    def project(x_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        heads = (*x_BTC.shape[:-1], -1, width)
+        return (
+            q_proj(x_BTC).view(heads).transpose(1, 2),
+            k_proj(x_BTC).view(heads).transpose(1, 2),
+            v_proj(x_BTC).view(heads).transpose(1, 2),
+        )
+
+    return project

@@ -10,6 +10,7 @@ The body hangs under `base_model_prefix`. Shapes: B batch, T tokens, K tokens so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +26,9 @@ from xf.outputs import (
     TokenClassifierOutput,
 )
 
+from .decoder_model import DecoderModel
+from .decoder_step import direct_step
+from .direct import direct
 from .losses import causal_lm_loss, classification_loss, question_answering_loss, token_loss
 
 logger = logging.get_logger(__name__)
@@ -59,6 +63,20 @@ class CausalLM(DecoderWithHead):
     def logits(self, hidden_BTC: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, V)."""
         return self.lm_head(hidden_BTC)
+
+    def direct_logits(self) -> Callable[[Tensor], Tensor]:
+        """The direct form of `logits`."""
+        return direct(self.lm_head) if type(self).logits is CausalLM.logits else self.logits
+
+    def direct_forward(self) -> Callable[..., CausalLMOutputWithPast] | None:
+        """A function that does what calling the model with a cache does, with less work in Python around it.
+
+        For loops over many tokens: make one per loop, since it does not see later changes of the model's modules. None
+        where the model has hooks, trains, or has a forward of its own.
+        """
+        body = self.base_model
+        own = type(self).forward is CausalLM.forward and type(body).forward is DecoderModel.forward
+        return direct_step(self, body) if own else None
 
     @model_forward
     def forward(
@@ -137,7 +155,7 @@ class DecoderForSequenceClassification(DecoderWithHead):
         num_items_in_batch: int | Tensor | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutputWithPast:
-        """As the body, and: labels (B,) classes or values, (B, N) for several; see `xf_blocks.losses.classification_loss`.
+        """As the body, and: labels (B,) classes or values, (B, N) for several; see `losses.classification_loss`.
 
         Raises: ValueError for more than one row without config.pad_token_id, which tells where a row ends.
         """
@@ -175,8 +193,8 @@ def last_token_positions(config: Any, input_ids: Tensor | None, hidden_BTC: Tens
     if pad is None:
         if hidden_BTC.shape[0] > 1:
             raise ValueError(
-                f"A batch of {hidden_BTC.shape[0]} needs config.pad_token_id, to find where each row ends: set it to the "
-                "tokenizer's pad_token_id, or give one row at a time."
+                f"A batch of {hidden_BTC.shape[0]} needs config.pad_token_id, to find where each row ends: "
+                "set it to the tokenizer's pad_token_id, or give one row at a time."
             )
         return -1
     if input_ids is None:

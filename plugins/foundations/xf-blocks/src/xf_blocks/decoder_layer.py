@@ -6,6 +6,7 @@ may mix them: (x (B, T, C), rotation, mask, cache ...) -> (x (B, T, C), attentio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from xf.interfaces.cache import Cache
 from xf.interfaces.model_utils import GradientCheckpointingLayer
 
+from .direct import direct, direct_form
 from .rotary import Rotation
 
 
@@ -98,3 +100,40 @@ class SandwichLayer(GradientCheckpointingLayer):
         x_BTC = x_BTC + self.post_attention_layernorm(attended)
         inner = self.mlp(self.pre_feedforward_layernorm(x_BTC))
         return x_BTC + self.post_feedforward_layernorm(inner), weights
+
+
+@direct_form(PreNormLayer)
+def _pre_norm(layer: PreNormLayer) -> Callable[..., tuple[Tensor, None]]:
+    attention, mlp = direct(layer.self_attn), direct(layer.mlp)
+    attention_norm, mlp_norm = direct(layer.input_layernorm), direct(layer.post_attention_layernorm)
+
+    def forward(x_BTC: Tensor, *rest: Any) -> tuple[Tensor, None]:
+        x_BTC = x_BTC + attention(attention_norm(x_BTC), *rest)[0]
+        return x_BTC + mlp(mlp_norm(x_BTC)), None
+
+    return forward
+
+
+@direct_form(PostNormLayer)
+def _post_norm(layer: PostNormLayer) -> Callable[..., tuple[Tensor, None]]:
+    attention, mlp = direct(layer.self_attn), direct(layer.mlp)
+    attention_norm, mlp_norm = direct(layer.post_attention_layernorm), direct(layer.post_feedforward_layernorm)
+
+    def forward(x_BTC: Tensor, *rest: Any) -> tuple[Tensor, None]:
+        x_BTC = x_BTC + attention_norm(attention(x_BTC, *rest)[0])
+        return x_BTC + mlp_norm(mlp(x_BTC)), None
+
+    return forward
+
+
+@direct_form(SandwichLayer)
+def _sandwich(layer: SandwichLayer) -> Callable[..., tuple[Tensor, None]]:
+    attention, mlp = direct(layer.self_attn), direct(layer.mlp)
+    before, after = direct(layer.input_layernorm), direct(layer.post_attention_layernorm)
+    mlp_before, mlp_after = direct(layer.pre_feedforward_layernorm), direct(layer.post_feedforward_layernorm)
+
+    def forward(x_BTC: Tensor, *rest: Any) -> tuple[Tensor, None]:
+        x_BTC = x_BTC + after(attention(before(x_BTC), *rest)[0])
+        return x_BTC + mlp_after(mlp(mlp_before(x_BTC))), None
+
+    return forward

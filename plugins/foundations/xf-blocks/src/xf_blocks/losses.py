@@ -56,7 +56,7 @@ def token_loss(logits_BTV: Tensor, labels_BT: Tensor, num_items_in_batch: int | 
 
 
 def problem_type_of(config: Any, num_labels: int, labels: Tensor) -> str:
-    """config.problem_type; where it is not set: one label is regression, integer labels are classes, others several at once."""
+    """config.problem_type; where it is not set, one label is regression, integer labels are single, others multi."""
     if config.problem_type is not None:
         return str(config.problem_type)
     if num_labels == 1:
@@ -88,7 +88,7 @@ def classification_loss(
 
 
 def question_answering_loss(start_BT: Tensor, end_BT: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
-    """Mean of the cross entropies of start and end. Normaliser: rows whose position lies inside the text (B at most)."""
+    """Mean of the cross entropies of start and end. Normaliser: rows whose position is in the text."""
     losses = []
     outside = start_BT.shape[1]
     for logits_BT, positions in ((start_BT, start_positions), (end_BT, end_positions)):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from .activations import get_activation
+from .direct import direct, direct_form
 
 
 class GatedMLP(nn.Module):
@@ -57,3 +58,26 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
         return self.fc2(self.activation_fn(self.fc1(x)))
+
+
+@direct_form(GatedMLP)
+def _gated(mlp: GatedMLP) -> Callable[[Tensor], Tensor]:
+    gate, up, down, act = direct(mlp.gate_proj), direct(mlp.up_proj), direct(mlp.down_proj), direct(mlp.act_fn)
+    return lambda x: down(act(gate(x)) * up(x))
+
+
+@direct_form(FusedGatedMLP)
+def _fused_gated(mlp: FusedGatedMLP) -> Callable[[Tensor], Tensor]:
+    gate_up, down, act = direct(mlp.gate_up_proj), direct(mlp.down_proj), direct(mlp.activation_fn)
+
+    def forward(x: Tensor) -> Tensor:
+        gate, up = gate_up(x).chunk(2, dim=-1)
+        return down(up * act(gate))
+
+    return forward
+
+
+@direct_form(MLP)
+def _plain(mlp: MLP) -> Callable[[Tensor], Tensor]:
+    fc1, fc2, act = direct(mlp.fc1), direct(mlp.fc2), direct(mlp.activation_fn)
+    return lambda x: fc2(act(fc1(x)))

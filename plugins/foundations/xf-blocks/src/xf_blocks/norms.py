@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .direct import direct_form
 
 
 class RMSNorm(nn.Module):
@@ -50,3 +54,42 @@ class UnitOffsetRMSNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.eps}"
+
+
+def _scaled_to_unit_rms(width: int, eps: float) -> Callable[[Tensor], Tensor]:
+    """x / rms(x) for float32 on a CPU in four kernels, where torch's rms_norm takes seven."""
+    eps_tensor, share, norm, rsqrt, addcmul = (
+        torch.tensor(eps),
+        1.0 / width,
+        torch.linalg.vector_norm,
+        torch.rsqrt,
+        torch.addcmul,
+    )
+
+    def scale(x: Tensor) -> Tensor:
+        length = norm(x, 2, -1, True)
+        return x * rsqrt(addcmul(eps_tensor, length, length, value=share))
+
+    return scale
+
+
+@direct_form(RMSNorm)
+def _rms_norm(module: RMSNorm) -> Callable[[Tensor], Tensor]:
+    weight = module.weight
+    if weight.device.type != "cpu":
+        return module.forward
+    scale, dtype = _scaled_to_unit_rms(weight.shape[0], module.variance_epsilon), weight.dtype
+    if dtype == torch.float32:
+        return lambda x: scale(x) * weight
+    return lambda x: scale(x.float()).to(dtype) * weight
+
+
+@direct_form(UnitOffsetRMSNorm)
+def _unit_offset_rms_norm(module: UnitOffsetRMSNorm) -> Callable[[Tensor], Tensor]:
+    weight = module.weight
+    if weight.device.type != "cpu":
+        return module.forward
+    scale, factor, dtype = _scaled_to_unit_rms(weight.shape[0], module.eps), 1.0 + weight.detach().float(), weight.dtype
+    if dtype == torch.float32:
+        return lambda x: scale(x) * factor
+    return lambda x: (scale(x.float()) * factor).to(dtype)

@@ -48,7 +48,7 @@ def apply_chunking_to_forward(
         raise ValueError("apply_chunking_to_forward needs at least one tensor.")
     takes = inspect.signature(forward_fn).parameters
     if len(takes) != len(input_tensors):
-        raise ValueError(f"forward_fn takes {len(takes)} tensors ({', '.join(takes)}), {len(input_tensors)} were given.")
+        raise ValueError(f"forward_fn takes {len(takes)} tensors, {len(input_tensors)} were given.")
     if chunk_size <= 0:
         return forward_fn(*input_tensors)
     sizes = {tensor.shape[chunk_dim] for tensor in input_tensors}

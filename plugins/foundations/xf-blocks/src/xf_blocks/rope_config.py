@@ -1,4 +1,4 @@
-"""Check of config.rope_scaling when a config is built, so that a wrong file fails before a model does. Without torch."""
+"""Check of config.rope_scaling when a config is built: a wrong file fails before a model does. Without torch."""
 
 from __future__ import annotations
 
@@ -67,5 +67,6 @@ def _check_numbers(kind: str, scaling: dict[str, Any]) -> None:
         )
     for key in ("short_factor", "long_factor"):
         value = scaling.get(key)
-        if value is not None and not (isinstance(value, (list, tuple)) and all(isinstance(x, (int, float)) for x in value)):
+        numbers = isinstance(value, (list, tuple)) and all(isinstance(x, (int, float)) for x in value)
+        if value is not None and not numbers:
             raise ValueError(f"rope_scaling's {key} must be a list of numbers, not {value!r}.")

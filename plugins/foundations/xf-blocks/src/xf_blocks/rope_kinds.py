@@ -64,7 +64,7 @@ def yarn_rope(config: Any, device: Any = "cpu", seq_len: int | None = None) -> t
     """YaRN: low frequencies are interpolated, high ones kept, with a ramp between (arXiv:2309.00071, section 3.2).
 
     Optional keys of rope_scaling: beta_fast 32, beta_slow 1 (the paper's values for this family), attention_factor,
-    mscale and mscale_all_dim, truncate True, original_max_position_embeddings (then the factor is the ratio of the two).
+    mscale and mscale_all_dim, truncate True, original_max_position_embeddings (then the ratio of both is the factor).
     """
     scaling, width = config.rope_scaling, rotated_width(config)
     factor = scaling.get("factor")
@@ -82,7 +82,7 @@ def yarn_rope(config: Any, device: Any = "cpu", seq_len: int | None = None) -> t
 
 
 def _yarn_ramp_ends(base: float, width: int, original: int, scaling: dict[str, Any]) -> tuple[float, float]:
-    """First and last frequency index of the ramp: where a frequency turns beta_fast or beta_slow times in `original`."""
+    """Ends of the ramp: the frequency indices that turn beta_fast and beta_slow times in `original` positions."""
 
     def index_with_turns(turns: float) -> float:
         return width * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))

@@ -34,9 +34,7 @@ def rotate_interleaved(x_BHTD: Tensor, rotation: Rotation) -> Tensor:
     return torch.addcmul(x_BHTD * cos, partner, sin)
 
 
-def rotate_first(
-    x_BHTD: Tensor, rotation: Rotation, rotate: Callable[[Tensor, Rotation], Tensor] = rotate
-) -> Tensor:
+def rotate_first(x_BHTD: Tensor, rotation: Rotation, rotate: Callable[[Tensor, Rotation], Tensor] = rotate) -> Tensor:
     """Rotate the first channels, as many as `rotation` has; the rest pass unchanged."""
     width = rotation[0].shape[-1]
     return torch.cat((rotate(x_BHTD[..., :width], rotation), x_BHTD[..., width:]), dim=-1)
@@ -141,8 +139,8 @@ def dynamic_rope_update(rope_forward: Callable[..., Any]) -> Callable[..., Any]:
 
     The module has config, rope_type, rope_init_fn, inv_freq, original_inv_freq, attention_scaling, max_seq_len_cached
     and original_max_seq_len. With rope_type "dynamic", inv_freq is renewed when a position passes max_seq_len_cached,
-    and put back when all fit into original_max_seq_len again; with "longrope" it is the long or the short one, whichever
-    the positions need. Other kinds are left alone. (`RotaryEmbedding` itself keeps no such state.)
+    and put back when all fit into original_max_seq_len again; with "longrope" it is the long or the short one, as
+    the positions need it. Other kinds are left alone. (`RotaryEmbedding` itself keeps no such state.)
     """
 
     @functools.wraps(rope_forward)

@@ -1,4 +1,4 @@
-"""Llama (arXiv:2302.13971, arXiv:2307.09288, arXiv:2407.21783): pre-norm layers, grouped queries, rotary positions, SwiGLU."""
+"""Llama (arXiv:2302.13971, 2307.09288, 2407.21783): pre-norm layers, grouped queries, rotary positions, SwiGLU."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from xf_blocks.decoder_layer import PreNormLayer
 from xf_blocks.decoder_model import DecoderModel
 from xf_blocks.mlp import GatedMLP
 from xf_blocks.norms import RMSNorm
+from xf_generation.mixin import GenerationMixin
 
 from .configuration import LlamaConfig
 
@@ -48,7 +49,7 @@ class LlamaModel(DecoderModel, LlamaPreTrainedModel):
         return RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
-class LlamaForCausalLM(CausalLM, LlamaPreTrainedModel):
+class LlamaForCausalLM(CausalLM, LlamaPreTrainedModel, GenerationMixin):
     """Llama with next-token logits."""
 
     body_class = LlamaModel
