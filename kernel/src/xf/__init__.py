@@ -36,4 +36,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from .plugins.index import index
 
-    return sorted({*globals(), *NAMES, *index().attributes})
+    return sorted({*globals(), *NAMES, *index().attributes()})

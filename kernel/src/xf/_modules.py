@@ -59,9 +59,10 @@ def _model_modules(parts: list[str]) -> list[str] | None:
     from .plugins.index import index
     from .plugins.registry import registry
 
-    groups = index().groups
+    found = index()
+    groups = found.groups
     names = dict.fromkeys((parts[0], parts[0].replace("_", "-")))
-    if not any(name in entries for name in names for entries in groups.values()):
+    if not any(name in found.group(group) for name in names for group in groups):
         if any(known.owners("config", name) for name in names):
             registry("config").locate(next(name for name in names if known.owners("config", name)))
         return None
@@ -69,7 +70,7 @@ def _model_modules(parts: list[str]) -> list[str] | None:
         return []
     for prefix, wanted in _PARTS.items():
         if parts[1].startswith(prefix + "_"):
-            matching = [group for group in sorted(groups) if group == wanted or wanted[-1] == "." and wanted in group]
+            matching = [group for group in groups if group == wanted or wanted[-1] == "." and wanted in group]
             records = [registry(group).find(name) for group in matching for name in names]
             return sorted({record.module for record in records if record is not None and record.status == "ok"}) or None
     return None

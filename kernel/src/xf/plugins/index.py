@@ -12,14 +12,14 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._version import VERSION
 from .errors import PluginError
 
 API_MAJOR = 1
 KERNEL = "xf-kernel"
-FORMAT = 1  # of the cache file
+FORMAT = 2  # of the cache file
 KEPT_CACHES = 32  # one per interpreter and sys.path; the oldest go first
 
 
@@ -41,25 +41,45 @@ class Record(NamedTuple):
 
 
 class Index:
-    """All records by group, and the metadata that could not be read."""
+    """All records, by group. A group is parsed when it is first asked for."""
 
-    def __init__(self, key: str, rows: list[Any], problems: list[str]) -> None:
+    def __init__(self, key: str, lines: dict[str, str], problems: list[str]) -> None:
         self.key, self.problems = key, problems
-        self.rows = [Record(*row) for row in rows]
-        self.groups: dict[str, dict[str, list[Record]]] = {}
-        for record in self.rows:
-            self.groups.setdefault(record.group, {}).setdefault(record.name, []).append(record)
-        self._attributes: dict[str, list[Record]] | None = None
+        self._lines = lines  # group -> its rows as JSON, without the group
+        self._groups: dict[str, dict[str, list[Record]]] = {}
 
     @property
-    def attributes(self) -> dict[str, list[Record]]:
-        """Records by the attribute they name; a `symbol` also by its own name, which comes first."""
-        if self._attributes is None:
-            self._attributes = {name: list(records) for name, records in self.groups.get("symbol", {}).items()}
-            for record in self.rows:
-                if record.attribute and not (record.group == "symbol" and record.name == record.attribute):
-                    self._attributes.setdefault(record.attribute, []).append(record)
-        return self._attributes
+    def groups(self) -> list[str]:
+        """The names of the groups."""
+        return list(self._lines)
+
+    def group(self, name: str) -> dict[str, list[Record]]:
+        """The records of one group by entry name; empty for a group that nobody uses."""
+        if name not in self._groups:
+            found: dict[str, list[Record]] = {}
+            for row in json.loads(self._lines.get(name, "[]")):
+                found.setdefault(row[0], []).append(Record(name, *row))
+            self._groups[name] = found
+        return self._groups[name]
+
+    @property
+    def rows(self) -> list[Record]:
+        """Every record."""
+        return [record for group in self._lines for records in self.group(group).values() for record in records]
+
+    def declaring(self, attribute: str) -> list[Record]:
+        """The records that declare a public name: a `symbol` of that name, then whatever names that attribute."""
+        found = list(self.group("symbol").get(attribute, ()))
+        quoted = json.dumps(attribute)
+        for group, line in self._lines.items():
+            if quoted in line:
+                records = (record for records in self.group(group).values() for record in records)
+                found += [record for record in records if record.attribute == attribute and record not in found]
+        return found
+
+    def attributes(self) -> list[str]:
+        """Every public name that is declared."""
+        return sorted({record.attribute for record in self.rows if record.attribute} | set(self.group("symbol")))
 
 
 def normalize(name: str) -> str:
@@ -82,7 +102,11 @@ def refresh() -> Index:
     if _current is None or _current.key != key:
         found = _read_cache(key) if cache_enabled() else None
         if found is None:
-            found = Index(key, *_scan(folders))
+            rows, problems = _scan(folders)
+            groups: dict[str, list[list[str]]] = {}
+            for row in rows:
+                groups.setdefault(row[0], []).append(row[1:])
+            found = Index(key, {group: json.dumps(groups[group]) for group in sorted(groups)}, problems)
             if cache_enabled():
                 _write_cache(found)
         _current = found
@@ -106,9 +130,9 @@ def _fingerprint() -> tuple[str, list[str]]:
             continue
         lines.append(path)
         for name in names:
-            folder = os.path.join(path, name)
+            folder = f"{path}/{name}"
             try:
-                stat = os.stat(os.path.join(folder, "entry_points.txt"))
+                stat = os.stat(folder + "/entry_points.txt")
                 lines.append(f"{name} {stat.st_mtime_ns} {stat.st_size}")
             except OSError:
                 lines.append(name)  # it may hide a copy of itself further on
@@ -241,29 +265,35 @@ def cache_file(key: str) -> str:
 
 def _read_cache(key: str) -> Index | None:
     try:
-        with open(cache_file(key), encoding="utf-8") as file:
+        with open(cache_file(key), "rb") as file:
             owner = os.fstat(file.fileno()).st_uid
             if hasattr(os, "geteuid") and owner not in (os.geteuid(), 0):
                 return None  # somebody else's file could send a name to another module
-            data = json.load(file)
-        if data["key"] != key:
+            checksum, _, content = file.read().partition(b"\n")
+        if int(checksum) != zlib.crc32(content):
             return None
-        "".join(["".join(row) for row in data["rows"]] + data["problems"])  # TypeError unless all of it is text
-        return Index(key, data["rows"], list(data["problems"]))
+        head, *lines = content.decode("utf-8").split("\n")
+        data = json.loads(head)
+        return (
+            Index(key, dict(zip(data["groups"], lines, strict=True)), data["problems"]) if data["key"] == key else None
+        )
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 def _write_cache(found: Index) -> None:
+    """A checksum, a line with the key, then a line a group."""
     path = cache_file(found.key)
     temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+    head = json.dumps({"key": found.key, "problems": found.problems, "groups": found.groups})
+    content = "\n".join([head, *found._lines.values()]).encode("utf-8")
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(temporary, "x", encoding="utf-8") as file:
-            json.dump({"key": found.key, "rows": found.rows, "problems": found.problems}, file)
+        with open(temporary, "xb") as file:
+            file.write(b"%d\n" % zlib.crc32(content) + content)
         os.replace(temporary, path)
         _prune(os.path.dirname(path))
-    except (OSError, UnicodeEncodeError):
+    except OSError:
         try:
             os.unlink(temporary)
         except OSError:

@@ -19,7 +19,7 @@ from .errors import (
     PluginNotInstalledError,
 )
 from .index import Record, index, refresh
-from .policy import policy, warn_unknown
+from .policy import Policy, policy, warn_unknown
 
 _registries: dict[str, Registry] = {}
 
@@ -48,15 +48,15 @@ class Registry:
 
     def records(self) -> list[Record]:
         """Every record, with the status that the policy gives it, in name order."""
-        found = [_judged(record) for records in index().groups.get(self.group, {}).values() for record in records]
-        found = [record for record in found if record.name not in self.runtime]
+        found = [record for records in index().group(self.group).values() for record in records]
+        found = _judged([record for record in found if record.name not in self.runtime])
         return sorted(found + [self._runtime_record(name) for name in self.runtime])
 
     def find(self, name: str) -> Record | None:
         """The record of `name` without importing it: the one `get` would take, else one that tells why it cannot."""
         if name in self.runtime:
             return self._runtime_record(name)
-        records = [_judged(record) for record in index().groups.get(self.group, {}).get(name, [])]
+        records = _judged(index().group(self.group).get(name, []))
         usable = [record for record in records if record.status == "ok"]
         return (policy().preferred(usable) if len(usable) > 1 else None) or next(iter(usable or records), None)
 
@@ -74,7 +74,7 @@ class Registry:
 
     def locate(self, name: str) -> Record:
         """The record that `get(name)` would import, of what is installed; raises as `get` does, and imports nothing."""
-        records = index().groups.get(self.group, {}).get(name) or refresh().groups.get(self.group, {}).get(name)
+        records = index().group(self.group).get(name) or refresh().group(self.group).get(name)
         if not records:
             raise PluginNotInstalledError(known.not_installed(self.group, name, self.names()))
         return choose(records, f"{self.group} {name!r}")
@@ -115,15 +115,19 @@ class Registry:
         return Record(self.group, name, module, attribute, "(registered in this process)", "")
 
 
-def _judged(record: Record) -> Record:
-    verdict = _policy().verdict(record)
-    return record._replace(status="denied", reason=verdict) if verdict else record
+def _judged(records: list[Record]) -> list[Record]:
+    """The records, those that the policy does not let run marked as denied."""
+    current = _policy()
+    if not (current.allow or current.deny):
+        return records
+    verdicts = [current.verdict(record) for record in records]
+    return [r._replace(status="denied", reason=v) if v else r for r, v in zip(records, verdicts, strict=True)]
 
 
 _checked: list[Any] = [None, None]
 
 
-def _policy() -> Any:
+def _policy() -> Policy:
     """The policy; names it lists that nobody offers are warned about once."""
     current, found = policy(), index()
     if _checked[0] is not current or _checked[1] is not found:
@@ -138,7 +142,7 @@ def _policy() -> Any:
 
 def choose(records: list[Record], what: str) -> Record:
     """The record to import among those of one name: by policy, compatibility and `prefer`. Errors call it `what`."""
-    judged = [_judged(record) for record in records]
+    judged = _judged(records)
     allowed = [record for record in judged if record.status != "denied"]
     if not allowed:
         first = judged[0]
@@ -182,7 +186,7 @@ def load(record: Record) -> Any:
 
 def find_attribute(name: str) -> Record | None:
     """The record that declares a public name, e.g. "BertTokenizerFast", not imported; None where nobody does."""
-    records = [_judged(record) for record in index().attributes.get(name, [])]
+    records = _judged(index().declaring(name))
     usable = [record for record in records if record.status == "ok"]
     return (policy().preferred(usable) if len(usable) > 1 else None) or next(iter(usable or records), None)
 
@@ -192,10 +196,10 @@ def load_attribute(name: str) -> Any:
 
     Raises: a plugin error, or AttributeError where nobody knows the name.
     """
-    records = index().attributes.get(name)
+    records = index().declaring(name)
     if not records and importlib.util.find_spec(f"xf.{name}") is not None:
         return importlib.import_module(f"xf.{name}")
-    records = records or refresh().attributes.get(name)
+    records = records or refresh().declaring(name)
     if records:
         return load(choose(records, f"xf.{name}"))
     owners = known.attribute_owners(name)
@@ -203,7 +207,7 @@ def load_attribute(name: str) -> Any:
         raise PluginNotInstalledError(f"xf.{name} is not installed. Run: {known.install_line(owners)}")
     from .._names import NAMES
 
-    close = get_close_matches(name, [*NAMES, *index().attributes, *known.attributes()], 3)
+    close = get_close_matches(name, [*NAMES, *index().attributes(), *known.attributes()], 3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise AttributeError(f"module 'xf' has no attribute {name!r}{hint}", name=name)
 
