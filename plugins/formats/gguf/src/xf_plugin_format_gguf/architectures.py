@@ -272,7 +272,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "qwen3": Architecture("qwen3", {**DECODER, **QK_NORMS}, WITH_HEAD_DIM, biases={"attn_q": "attention_bias"}),
     "qwen2moe": Architecture("qwen2_moe", {**DECODER, **QWEN_EXPERTS}, {**FIELDS, **EXPERT_FIELDS}, EXPERTS),
     "qwen3moe": Architecture(
-        "qwen3_moe", {**DECODER, **QK_NORMS, **QWEN_EXPERTS}, {**WITH_HEAD_DIM, **EXPERT_FIELDS}, EXPERTS
+        "qwen3_moe",
+        {**DECODER, **QK_NORMS, **QWEN_EXPERTS},
+        {**WITH_HEAD_DIM, **EXPERT_FIELDS},
+        EXPERTS,
+        constants={"norm_topk_prob": True},  # as all published models have it; the format has no key for it
     ),
     "gemma": GEMMA,
     "gemma2": Architecture(
