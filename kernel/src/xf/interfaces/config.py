@@ -530,7 +530,9 @@ def _reserved(cls: type[PretrainedConfig], name: str) -> bool:
 
 
 def _settable(config: PretrainedConfig, name: str) -> bool:
-    return name not in _INTERNAL and not _reserved(type(config), name) and hasattr(config, name)
+    found = getattr(type(config), name, None)
+    writable = isinstance(found, property) and found.fset is not None and not name.startswith("_")
+    return name not in _INTERNAL and (writable or not _reserved(type(config), name)) and hasattr(config, name)
 
 
 def _harmless(cls: type[PretrainedConfig], data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
