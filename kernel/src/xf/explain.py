@@ -54,8 +54,8 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain_model(model: Any) -> Explanation:
-    """The decisions about a model as it is in memory."""
+def explain_model(model: Any, origin: str = "built in memory") -> Explanation:
+    """The decisions about a model as it is in memory; `origin` says where its dtype comes from if it was not loaded."""
     config = model.config
     found = Explanation(type(model).__name__)
     where = getattr(config, "name_or_path", None) or getattr(config, "_name_or_path", None)
@@ -68,7 +68,7 @@ def explain_model(model: Any) -> Explanation:
         found.choices.append(_cache(model))
     found.choices.append(_quantizer(model))
     report = getattr(model, "load_report", None)
-    source = "as the checkpoint or the user says" if report is not None else "built in memory"
+    source = "as the checkpoint or the user says" if report is not None else origin
     found.choices.append(Choice("dtype", str(model.dtype).removeprefix("torch."), reason=source))
     if report is not None:
         made_up = len(report.newly_initialised)
@@ -99,7 +99,7 @@ def explain_checkpoint(name: str, **options: Any) -> Explanation:
         found.choices.append(_of_record("model", ", ".join(architectures) or "not named", record))
         found.choices.append(Choice("loading", "fails", reason=f"{type(error).__name__}: {error}"))
     else:
-        found.choices += explain_model(model).choices
+        found.choices += explain_model(model, "torch_dtype of the config; float32 where it has none").choices
     for part, loader in (("tokenizer", "AutoTokenizer"), ("processor", "AutoProcessor")):
         choice = _part(part, loader, checkpoint, model_type)
         if choice is not None:
@@ -173,7 +173,7 @@ def _part(part: str, loader: str, checkpoint: Any, model_type: str) -> Choice | 
     if not any(checkpoint.path(name) is not None for name in files[part]):
         return None
     try:
-        chosen = getattr(auto, loader)._class_for(checkpoint, None, True)
+        chosen = getattr(auto, loader)._class_for(checkpoint, {})
     except Exception as error:
         return Choice(part, "none", reason=f"{type(error).__name__}: {error}")
     reason = ""

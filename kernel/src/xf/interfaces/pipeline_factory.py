@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import logging
-from ..plugins import PluginNotInstalledError, find_attribute, known, registry
+from ..plugins import PluginNotInstalledError, find_attribute, registry
 from ..plugins.registry import load_attribute
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ TASK_OF_HEAD = {
     "token_classification": "token-classification",
     "universal_segmentation": "image-segmentation",
     "video_classification": "video-classification",
-    "vision_to_sequence": "image-to-text",
+    "vision2seq": "image-to-text",
     "visual_question_answering": "visual-question-answering",
     "zero_shot_image_classification": "zero-shot-image-classification",
     "zero_shot_object_detection": "zero-shot-object-detection",
@@ -339,24 +339,22 @@ def _load_model(
 
 
 def _model_class(chosen: type[Pipeline], config: Any) -> Any:
-    """The class that the checkpoint names, among the task's heads; else the first head that serves its type.
+    """What loads the model: the head that the checkpoint names, among the task's; else the first that serves its type.
 
     Raises: PluginNotInstalledError with what to install; ValueError where models of this type have no such head.
     """
     from .. import auto
 
-    model_type, architectures = config.model_type, getattr(config, "architectures", None) or []
+    architectures = getattr(config, "architectures", None) or []
     if not chosen.auto_model_heads and architectures:
         return load_attribute(architectures[0])
-    heads = chosen.auto_model_heads or ("base",)
-    here = [head for head in heads if registry(f"model.{head}").find(model_type) is not None]
-    wanted = here or [head for head in heads if known.owners(f"model.{head}", model_type)] or heads[:1]
-    classes_of = {head: getattr(auto, name) for name, head in auto.HEADS.items()}
-    found: list[Any] = [
-        classes_of[head].model_class(config) if head in classes_of else registry(f"model.{head}").get(model_type)
-        for head in wanted
-    ]
-    return next((candidate for candidate in found if candidate.__name__ in architectures), found[0])
+
+    def named(head: str) -> bool:
+        record = registry(f"model.{head}").find(config.model_type)
+        return record is not None and record.attribute in architectures
+
+    heads = tuple(sorted(chosen.auto_model_heads or ("base",), key=lambda head: not named(head)))  # stable
+    return type("AutoModel", (auto._AutoModel,), {"heads": heads})
 
 
 def _load_parts(
