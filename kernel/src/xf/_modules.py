@@ -51,7 +51,14 @@ def targets(path: str) -> list[str] | None:
             return [f"{target}.{name}"]
     if path.startswith("models."):
         return _model_modules(path.split(".")[1:])
-    return [] if any(entry.startswith(path + ".") for entry in modules.names()) else None
+    return [] if _is_folder(path) else None
+
+
+def _is_folder(path: str) -> bool:
+    """Whether there are documented paths below this one."""
+    from .plugins.registry import registry
+
+    return path in FOLDERS or any(name.startswith(path + ".") for name in (*ALIASES, *registry("module").names()))
 
 
 def _model_modules(parts: list[str]) -> list[str] | None:
@@ -115,7 +122,7 @@ class Finder:
         assert module.__spec__ is not None
         found: list[str] = module.__spec__.loader_state
         module.__dict__["_targets"] = found
-        if len(found) == 1:
+        if len(found) == 1 and not _is_folder(module.__name__[len("xf.") :]):
             only = importlib.import_module(found[0])
             if not hasattr(only, "__path__"):  # a package stays a folder: its files must not be imported a second time
                 sys.modules[module.__name__] = only  # the import system takes what stands here when this returns
