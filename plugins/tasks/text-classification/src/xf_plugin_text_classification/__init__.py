@@ -1,0 +1,1 @@
+"""The task text-classification for xf."""

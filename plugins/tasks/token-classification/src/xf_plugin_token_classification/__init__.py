@@ -1,0 +1,1 @@
+"""The task token-classification for xf."""
