@@ -1,0 +1,33 @@
+"""BertConfig (arXiv:1810.04805)."""
+
+from __future__ import annotations
+
+from xf.interfaces.config import PretrainedConfig
+
+
+class BertConfig(PretrainedConfig):
+    """The defaults are those of BERT base, uncased.
+
+    position_embedding_type: "absolute", "relative_key" (arXiv:1803.02155) or "relative_key_query" (arXiv:2009.13658).
+    classifier_dropout: hidden_dropout_prob if None. chunk_size_feed_forward: tokens per chunk of the feed-forward
+    block, 0 for all at once. is_decoder, add_cross_attention: see the models.
+    """
+
+    model_type = "bert"
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    position_embedding_type: str | None = "absolute"
+    use_cache: bool = True
+    classifier_dropout: float | None = None

@@ -1,0 +1,333 @@
+"""BERT (arXiv:1810.04805) and its heads.
+
+Shapes: B batch, T tokens, V vocabulary, C width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from xf.checkpoint.rules import KeyRule
+from xf.interfaces.cache import Cache
+from xf.interfaces.model import PreTrainedModel, model_forward
+from xf.outputs import (
+    CausalLMOutputWithCrossAttentions,
+    MaskedLMOutput,
+    ModelOutput,
+    NextSentencePredictorOutput,
+)
+from xf_blocks.activations import get_activation
+from xf_blocks.losses import causal_lm_loss, cross_entropy, token_loss
+from xf_blocks.text_heads import (
+    TextForMultipleChoice,
+    TextForQuestionAnswering,
+    TextForSequenceClassification,
+    TextForTokenClassification,
+    TextModelWithHead,
+)
+from xf_blocks.text_model import TextModel
+from xf_generation.mixin import GenerationMixin
+
+from .configuration import BertConfig
+
+_TIED = {"cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight"}
+_ALWAYS_TIED = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
+
+
+class BertPreTrainedModel(PreTrainedModel):
+    """What all BERT models declare."""
+
+    config_class = BertConfig
+    base_model_prefix = "bert"
+    ignore_unexpected: ClassVar = ("*embeddings.position_ids",)  # 0, 1, 2 ... that early checkpoints hold
+    key_rules: ClassVar = (  # names of checkpoints that were converted from TensorFlow
+        KeyRule("*.LayerNorm.gamma", "*.LayerNorm.weight", load_only=True),
+        KeyRule("*.LayerNorm.beta", "*.LayerNorm.bias", load_only=True),
+    )
+
+
+class BertModel(TextModel, BertPreTrainedModel):
+    """The encoder (or decoder, see `xf_blocks.text_model`), with a pooler unless add_pooling_layer=False."""
+
+
+class BertPredictionHeadTransform(nn.Module):
+    """LayerNorm(act(dense(x)))."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.transform_act_fn = get_activation(config.hidden_act)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        return self.LayerNorm(self.transform_act_fn(self.dense(x_BTC)))
+
+
+class BertLMPredictionHead(nn.Module):
+    """Vocabulary scores; the decoder's bias is also called `bias`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.transform = BertPredictionHeadTransform(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.bias = self.decoder.bias
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, V)."""
+        return self.decoder(self.transform(x_BTC))
+
+
+class BertHeads(nn.Module):
+    """The checkpoint's `cls`: `predictions` (a token for each place), `seq_relationship` (does B follow A), or both."""
+
+    def __init__(self, config: BertConfig, predictions: bool = False, seq_relationship: bool = False) -> None:
+        super().__init__()
+        if predictions:
+            self.predictions = BertLMPredictionHead(config)
+        if seq_relationship:
+            self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+
+class BertWithPredictions(TextModelWithHead, BertPreTrainedModel):
+    """A BERT that scores the vocabulary."""
+
+    body_class = BertModel
+    tied_weights: ClassVar = _TIED
+    always_tied_weights: ClassVar = _ALWAYS_TIED
+
+    def build_head(self, config: BertConfig) -> None:
+        self.cls = BertHeads(config, predictions=True)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.cls.predictions.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.cls.predictions.decoder = new_embeddings
+        self.cls.predictions.bias = new_embeddings.bias
+
+    def _resize_extra(self, size: int, mean_resizing: bool) -> None:
+        self.cls.predictions.bias = self.cls.predictions.decoder.bias
+
+
+@dataclass(repr=False)
+class BertForPreTrainingOutput(ModelOutput):
+    """prediction_logits (B, T, V) and seq_relationship_logits (B, 2): (B follows A, B is random)."""
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    seq_relationship_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class BertForPreTraining(BertWithPredictions):
+    """Both pretraining tasks: masked tokens and next sentence."""
+
+    needs_pooler = True
+
+    def build_head(self, config: BertConfig) -> None:
+        self.cls = BertHeads(config, predictions=True, seq_relationship=True)
+
+    @model_forward
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BertForPreTrainingOutput:
+        """As `BertModel`, and: labels (B, T), -100 where there is no loss; next_sentence_label (B,), 0 where B follows A.
+
+        The loss, if both are given, is the sum of the two means.
+        """
+        outputs = self.bert(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        logits_BTV = self.cls.predictions(outputs.last_hidden_state)
+        follows_B2 = self.cls.seq_relationship(outputs.pooler_output)
+        loss = None
+        if labels is not None and next_sentence_label is not None:
+            loss = token_loss(logits_BTV, labels) + cross_entropy(follows_B2, next_sentence_label.view(-1))
+        return BertForPreTrainingOutput(
+            loss=loss,
+            prediction_logits=logits_BTV,
+            seq_relationship_logits=follows_B2,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class BertLMHeadModel(BertWithPredictions, GenerationMixin):
+    """A causal BERT (config.is_decoder=True) with next-token logits."""
+
+    @model_forward
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        cache_position: Tensor | None = None,
+        num_items_in_batch: int | Tensor | None = None,
+    ) -> CausalLMOutputWithCrossAttentions:
+        """As `BertModel`, and: labels (B, T), -100 where there is no loss; position t predicts label t + 1."""
+        outputs = self.bert(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            past_key_values=past_key_values,
+            use_cache=False if labels is not None else use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            cache_position=cache_position,
+            return_dict=True,
+        )
+        logits_BTV = self.cls.predictions(outputs.last_hidden_state)
+        return CausalLMOutputWithCrossAttentions(
+            loss=None if labels is None else causal_lm_loss(logits_BTV, labels, num_items_in_batch),
+            logits=logits_BTV,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            cross_attentions=outputs.cross_attentions,
+        )
+
+
+class BertForMaskedLM(BertWithPredictions):
+    """Vocabulary scores for every place of a text."""
+
+    @model_forward
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> MaskedLMOutput:
+        """As `BertModel`, and: labels (B, T), -100 where there is no loss."""
+        outputs = self.bert(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        logits_BTV = self.cls.predictions(outputs.last_hidden_state)
+        return MaskedLMOutput(
+            loss=None if labels is None else token_loss(logits_BTV, labels),
+            logits=logits_BTV,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class BertForNextSentencePrediction(TextModelWithHead, BertPreTrainedModel):
+    """Whether the second segment follows the first."""
+
+    body_class = BertModel
+    needs_pooler = True
+
+    def build_head(self, config: BertConfig) -> None:
+        self.cls = BertHeads(config, seq_relationship=True)
+
+    @model_forward
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> NextSentencePredictorOutput:
+        """As `BertModel`, and: labels (B,), 0 where the second segment follows, 1 where it is random."""
+        outputs = self.bert(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        logits_B2 = self.cls.seq_relationship(outputs.pooler_output)
+        return NextSentencePredictorOutput(
+            loss=None if labels is None else cross_entropy(logits_B2, labels.view(-1)),
+            logits=logits_B2,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class BertForSequenceClassification(TextForSequenceClassification, BertPreTrainedModel):
+    """Classifies a text by its pooled first token."""
+
+    body_class = BertModel
+
+
+class BertForMultipleChoice(TextForMultipleChoice, BertPreTrainedModel):
+    """Scores each of several continuations."""
+
+    body_class = BertModel
+
+
+class BertForTokenClassification(TextForTokenClassification, BertPreTrainedModel):
+    """Classifies each token."""
+
+    body_class = BertModel
+
+
+class BertForQuestionAnswering(TextForQuestionAnswering, BertPreTrainedModel):
+    """Marks the span of an answer."""
+
+    body_class = BertModel
