@@ -147,7 +147,10 @@ def enable_default_handler() -> None:
 
 def disable_default_handler() -> None:
     """Do not write to stderr."""
-    _root().removeHandler(_default_handler())
+    root = _root()
+    root.removeHandler(_default_handler())
+    if not root.handlers:
+        root.addHandler(_logging.NullHandler())  # or Python's handler of last resort writes there
 
 
 def add_handler(handler: _logging.Handler) -> None:

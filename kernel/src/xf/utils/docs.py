@@ -142,9 +142,7 @@ def add_code_sample_docstrings(
         name = model_cls or obj.__qualname__.split(".")[0]
         head = next((head for head in _SAMPLES if name.endswith(head)), None)
         if head is None or modality not in _INPUTS:
-            raise ValueError(
-                f"There is no code sample for {name} with modality {modality}; heads: {', '.join(_SAMPLES)}"
-            )
+            raise ValueError(f"No code sample for {name} with modality {modality}; heads: {', '.join(_SAMPLES)}")
         default_class, variable, call = _INPUTS[modality]
         text = {"MaskedLM": f"'The capital of France is {mask}.'", "QuestionAnswering": "'Who is it?', 'It is Ada.'"}
         source = f"{(real_checkpoint or checkpoint)!r}" + (f", revision={revision!r}" if revision else "")

@@ -125,9 +125,7 @@ def requires_backends(obj: Any, backends: str | Iterable[str]) -> None:
     if missing:
         parsed = [_parse(backend) for backend in missing]
         packages = " ".join(f'"{BACKENDS[n][1]}{sign}{v}"' if sign else BACKENDS[n][1] for n, sign, v in parsed)
-        raise ImportError(
-            f"{name} requires {', '.join(missing)}, not found in this environment. Run: pip install {packages}"
-        )
+        raise ImportError(f"{name} requires {', '.join(missing)}, which is not installed. Run: pip install {packages}")
 
 
 class DummyObject(type):
