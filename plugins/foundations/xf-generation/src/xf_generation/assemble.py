@@ -18,7 +18,8 @@ CUSTOM_PROCESSORS_AT = 300  # the user's own processors come before the warpers 
 
 
 def choose_strategy(config: Any, assistant_model: Any, custom: str | None) -> Any:
-    """The decoding strategy: the one named `custom`, else the plugin whose options ask for it, else the documented mode.
+    """The decoding strategy: the one named `custom`, else the plugin whose options ask for it, else the documented
+    mode.
 
     Raises: ValueError if `custom` names none.
     """
@@ -26,8 +27,8 @@ def choose_strategy(config: Any, assistant_model: Any, custom: str | None) -> An
     if custom is not None:
         if not isinstance(custom, str) or found.find(custom) is None:
             raise ValueError(
-                f"custom_generate={custom!r} is no installed decoding strategy; here are {found.names()}. xf never runs code "
-                "from a repository: install the strategy as a plugin (entry point group xf.v1.decoding)."
+                f"custom_generate={custom!r} is no installed decoding strategy; here are {found.names()}. xf never "
+                "runs code from a repository: install the strategy as a plugin (entry point group xf.v1.decoding)."
             )
         return found.get(custom)
     mode = config.get_generation_mode(assistant_model)
@@ -68,7 +69,8 @@ def build_processors(run: Run, custom: Any, arguments: dict[str, Any]) -> Logits
             continue
         if any(type(own) is type(processor) for own in mine):
             logger.warning_once(
-                f"The settings ask for a {type(processor).__name__} too; the one given in logits_processor is used instead."
+                f"The settings ask for a {type(processor).__name__} too; the one given in logits_processor is used "
+                "instead."
             )
             continue
         (before if provider.order < CUSTOM_PROCESSORS_AT else after).append(processor)
@@ -88,7 +90,8 @@ def build_criteria(run: Run, custom: Any) -> StoppingCriteriaList:
             continue
         if any(type(own) is type(criterion) for own in mine):
             logger.warning_once(
-                f"The settings ask for a {type(criterion).__name__} too; the one given in stopping_criteria is used instead."
+                f"The settings ask for a {type(criterion).__name__} too; the one given in stopping_criteria is used "
+                "instead."
             )
             continue
         criteria.append(criterion)

@@ -49,7 +49,11 @@ def default_cache(model: Any, config: GenerationConfig, rows: int, forgets: bool
     """The cache of `config.cache_implementation`, else the dynamic one; with a second one for an encoder's states."""
     text_config = model.config.get_text_config(decoder=True)
     name = config.cache_implementation
-    options = dict(config.cache_config or {}) if not hasattr(config.cache_config, "to_dict") else config.cache_config.to_dict()
+    options = (
+        dict(config.cache_config or {})
+        if not hasattr(config.cache_config, "to_dict")
+        else config.cache_config.to_dict()
+    )
     length = config.max_length
     if model.config.is_encoder_decoder:
         own = _named(name, text_config, rows, length, model, options) if name else DynamicCache()
@@ -76,8 +80,8 @@ def _check_room(cache: Cache, config: GenerationConfig) -> None:
     needed = config.max_length - 1  # the last token is never fed back
     if 0 < bound < needed:
         raise ValueError(
-            f"The cache holds {bound} tokens, but prompt and answer may need {needed}: make it larger (max_cache_len), or lower "
-            "max_new_tokens."
+            f"The cache holds {bound} tokens, but prompt and answer may need {needed}: make it larger "
+            "(max_cache_len), or lower max_new_tokens."
         )
 
 
@@ -92,6 +96,6 @@ def check_continuation(tokens: Tensor, length: int, embedded: int) -> None:
     total = max(tokens.shape[1], embedded)
     if length and total <= length:
         raise ValueError(
-            f"past_key_values holds {length} tokens, but the prompt has only {total}: give the whole text, the part in the "
-            "cache included, or crop the cache."
+            f"past_key_values holds {length} tokens, but the prompt has only {total}: give the whole text, the part "
+            "in the cache included, or crop the cache."
         )

@@ -46,7 +46,9 @@ class GenerationConfig(PushToHubMixin):
         for name, default in FIELDS.items():
             setattr(self, name, values.pop(name, copy.copy(default)))
         self._read_watermarking()
-        refused = [name for name in values if name.startswith("__") or name in _INTERNAL or hasattr(GenerationConfig, name)]
+        refused = [
+            name for name in values if name.startswith("__") or name in _INTERNAL or hasattr(GenerationConfig, name)
+        ]
         if refused and not from_file:
             raise ValueError(f"{refused} cannot be settings: they are names of what a GenerationConfig does.")
         if refused:
@@ -186,7 +188,9 @@ class GenerationConfig(PushToHubMixin):
             for name, default in vars(fresh).items():
                 if name in FIELDS and inner.get(name) is not None and getattr(config, name) == default:
                     setattr(config, name, inner[name])
-        config.return_dict_in_generate = any(getattr(config, name) for name in vars(config) if name.startswith("output_"))
+        config.return_dict_in_generate = any(
+            getattr(config, name) for name in vars(config) if name.startswith("output_")
+        )
         return config
 
     # ---- saving ---------------------------------------------------------------------------------------------------

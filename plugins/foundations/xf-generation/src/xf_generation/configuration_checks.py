@@ -18,7 +18,13 @@ _SAMPLING = {
     "epsilon_cutoff": 0.0,
     "eta_cutoff": 0.0,
 }
-_BEAMS = {"early_stopping": False, "num_beam_groups": 1, "diversity_penalty": 0.0, "length_penalty": 1.0, "constraints": None}
+_BEAMS = {
+    "early_stopping": False,
+    "num_beam_groups": 1,
+    "diversity_penalty": 0.0,
+    "length_penalty": 1.0,
+    "constraints": None,
+}
 _OUTPUTS = ("output_scores", "output_attentions", "output_hidden_states", "output_logits")
 _ARGUMENTS = (
     "logits_processor",
@@ -61,7 +67,9 @@ def mode_of(config: Any, assistant_model: Any = None) -> GenerationMode:
 
 
 def _is_contrastive(config: Any) -> bool:
-    return bool(config.top_k is not None and config.top_k > 1 and config.penalty_alpha is not None and config.penalty_alpha > 0)
+    return bool(
+        config.top_k is not None and config.top_k > 1 and config.penalty_alpha is not None and config.penalty_alpha > 0
+    )
 
 
 def check(config: Any) -> list[str]:
@@ -96,7 +104,9 @@ def _check_strategy(config: Any) -> None:
     beams, groups, returned = config.num_beams or 1, config.num_beam_groups or 1, config.num_return_sequences or 1
     constrained = config.constraints is not None or config.force_words_ids is not None
     if constrained and config.do_sample:
-        raise ValueError("constraints and force_words_ids need do_sample=False: constrained beam search does not sample.")
+        raise ValueError(
+            "constraints and force_words_ids need do_sample=False: constrained beam search does not sample."
+        )
     if constrained and groups > 1:
         raise ValueError("constraints and force_words_ids cannot be combined with num_beam_groups.")
     if beams > 1 and (groups > 1 or (config.diversity_penalty or 0.0) != 0.0):
@@ -105,10 +115,13 @@ def _check_strategy(config: Any) -> None:
         if beams % groups:
             raise ValueError(f"num_beams ({beams}) must be a multiple of num_beam_groups ({groups}).")
         if (config.diversity_penalty or 0.0) == 0.0:
-            raise ValueError("Group beam search needs diversity_penalty > 0: without it all groups find the same beams.")
+            raise ValueError(
+                "Group beam search needs diversity_penalty > 0: without it all groups find the same beams."
+            )
     if returned > 1 and beams == 1 and not config.do_sample:
         raise ValueError(
-            f"num_return_sequences is {returned}, but greedy decoding finds one sequence: set do_sample=True or num_beams."
+            f"num_return_sequences is {returned}, but greedy decoding finds one sequence: set do_sample=True or "
+            "num_beams."
         )
     if beams > 1 and returned > beams:
         raise ValueError(f"num_return_sequences ({returned}) cannot be larger than num_beams ({beams}).")
@@ -129,7 +142,9 @@ def _check_objects(config: Any) -> None:
         raise ValueError(f"cache_implementation is {name!r}, which no installed plugin offers; here are {names}.")
     for name in _ARGUMENTS:
         if hasattr(config, name):
-            raise ValueError(f"{name} is an argument of generate(), not a setting: give it to generate() or the pipeline.")
+            raise ValueError(
+                f"{name} is an argument of generate(), not a setting: give it to generate() or the pipeline."
+            )
 
 
 def _ignored(config: Any) -> list[str]:
@@ -152,7 +167,9 @@ def _ignored(config: Any) -> list[str]:
             if getattr(config, name) is not None:
                 found.append(f"{name} acts only with use_cache=True")
     if config.return_dict_in_generate is not True:
-        found += [f"{name} acts only with return_dict_in_generate=True" for name in _OUTPUTS if getattr(config, name) is True]
+        found += [
+            f"{name} acts only with return_dict_in_generate=True" for name in _OUTPUTS if getattr(config, name) is True
+        ]
     if config.dola_layers is not None and (config.repetition_penalty or 1.0) < 1.2:
         found.append("dola_layers tends to repeat itself with a repetition_penalty below 1.2 (arXiv:2309.03883)")
     return found

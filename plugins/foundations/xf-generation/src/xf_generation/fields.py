@@ -1,4 +1,6 @@
-"""The documented fields of GenerationConfig with their defaults (spec: main_classes/text_generation.md), and value checks."""
+"""The documented fields of GenerationConfig with their defaults (spec: main_classes/text_generation.md), and value
+checks.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,13 @@ FIELDS: dict[str, Any] = {
 }
 #: accepted and kept where given, but not part of `to_dict()` of a fresh config
 RARE_FIELDS: dict[str, Any] = {"compile_config": None}
-_INTEGERS = ("max_new_tokens", "min_new_tokens", "prefill_chunk_size", "prompt_lookup_num_tokens", "max_matching_ngram_size")
+_INTEGERS = (
+    "max_new_tokens",
+    "min_new_tokens",
+    "prefill_chunk_size",
+    "prompt_lookup_num_tokens",
+    "max_matching_ngram_size",
+)
 _NUMBERS = ("max_time", "penalty_alpha", "min_p", "guidance_scale")
 _TOKEN_IDS = ("pad_token_id", "bos_token_id", "forced_bos_token_id")
 _TOKEN_LISTS = ("eos_token_id", "forced_eos_token_id", "decoder_start_token_id")

@@ -33,7 +33,9 @@ def main_input(model: Any, inputs: Tensor | None, kwargs: dict[str, Any]) -> tup
         raise ValueError(f"The prompt was given twice: as the first argument and as {name}. Leave one of them out.")
     tensor = given if inputs is None else inputs
     if tensor is not None and not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor (batch, tokens), not {type(tensor).__name__}: use return_tensors='pt'.")
+        raise ValueError(
+            f"{name} must be a tensor (batch, tokens), not {type(tensor).__name__}: use return_tensors='pt'."
+        )
     if name == "input_ids" and tensor is not None:
         _check_ids(tensor)
     if name == "input_ids" and kwargs.get("inputs_embeds") is not None:
@@ -43,7 +45,9 @@ def main_input(model: Any, inputs: Tensor | None, kwargs: dict[str, Any]) -> tup
 
 def _check_ids(ids: Tensor) -> None:
     if ids.ndim != 2:
-        raise ValueError(f"input_ids must be (batch, tokens); it has shape {tuple(ids.shape)}: use ids[None] for one text.")
+        raise ValueError(
+            f"input_ids must be (batch, tokens); it has shape {tuple(ids.shape)}: use ids[None] for one text."
+        )
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise ValueError(f"input_ids must be integers, not {ids.dtype}: give embeddings as inputs_embeds=.")
 
@@ -77,7 +81,7 @@ def without_prompt(model: Any, kwargs: dict[str, Any], bos_token: int | None) ->
 
 
 def check_token_range(model: Any, ids: Tensor, name: str, kwargs: dict[str, Any]) -> None:
-    """Raises: ValueError for ids outside of the embedding. Models that put other inputs in place of ids are left alone."""
+    """Raises: ValueError for ids outside of the embedding. Models with other inputs in place of ids are left alone."""
     if ids.numel() == 0 or any(kwargs.get(other) is not None for other in model.prefill_only_inputs):
         return
     try:
@@ -88,15 +92,20 @@ def check_token_range(model: Any, ids: Tensor, name: str, kwargs: dict[str, Any]
     if int(least) < 0 or int(largest) >= size:
         bad = int(least) if int(least) < 0 else int(largest)
         raise ValueError(
-            f"{name} holds the id {bad}, but the model has {size} token embeddings (0 to {size - 1}): is the tokenizer that of "
-            "this model? After adding tokens, call model.resize_token_embeddings(len(tokenizer))."
+            f"{name} holds the id {bad}, but the model has {size} token embeddings (0 to {size - 1}): is the "
+            "tokenizer that of this model? After adding tokens, call model.resize_token_embeddings(len(tokenizer))."
         )
 
 
 def infer_mask(ids: Tensor, config: Any) -> Tensor | None:
-    """(B, T) 1 at text, 0 at padding, where no mask was given and padding can be told from text; None without padding."""
+    """(B, T) 1 at text, 0 at padding, where padding can be told from text; None without padding."""
     pad, eos = config.pad_token_id, config.eos_token_id
-    if ids.ndim != 2 or ids.is_floating_point() or pad is None or pad in (eos if isinstance(eos, (list, tuple)) else [eos]):
+    if (
+        ids.ndim != 2
+        or ids.is_floating_point()
+        or pad is None
+        or pad in (eos if isinstance(eos, (list, tuple)) else [eos])
+    ):
         return None
     mask = ids.ne(pad)
     return None if bool(mask.all()) else mask.long()
@@ -184,8 +193,8 @@ def check_model_kwargs(model: Any, kwargs: dict[str, Any], extra: tuple[str, ...
 def step_inputs(model: Any, tokens: Tensor, embeds: Tensor | None, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments of one forward: of tokens (B, T) those at cache_position, with what belongs to them.
 
-    embeds (B, E, C) stand in for the prompt as long as the positions begin at 0; without a cache, the embeddings of later
-    tokens are put behind them.
+    embeds (B, E, C) stand in for the prompt as long as the positions begin at 0; without a cache, the embeddings of
+    later tokens are put behind them.
     """
     parameters = forward_parameters(type(model))
     encdec = bool(model.config.is_encoder_decoder)

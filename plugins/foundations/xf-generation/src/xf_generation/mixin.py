@@ -1,8 +1,8 @@
 """GenerationMixin: `generate` for models (spec: main_classes/text_generation.md).
 
-A model mixes it in and works; what differs in a family is declared (`prefill_only_inputs` ...) or overridden in the hooks
-`prepare_inputs_for_generation`, `_update_model_kwargs_for_generation`, `_prepare_decoder_input_ids_for_generation`,
-`make_cache`.
+A model mixes it in and works; what differs in a family is declared (`prefill_only_inputs` ...) or overridden in the
+hooks `prepare_inputs_for_generation`, `_update_model_kwargs_for_generation`,
+`_prepare_decoder_input_ids_for_generation`, `make_cache`.
 
 Shapes: B rows (batch times beams or returned sequences), T tokens, V vocabulary, C hidden width.
 """
@@ -29,9 +29,9 @@ from .stepping import forward_parameters
 class GenerationMixin:
     """Adds `generate` to a model whose forward returns `logits` (B, T, V).
 
-    prefill_only_inputs: inputs that only the first forward gets (pixel_values ...). generation_inputs: further inputs that
-    `generate` accepts and an overridden hook uses up. decoder_prompt_needs_start: whether decoder_input_ids get the
-    decoder's start token put in front where it is missing.
+    prefill_only_inputs: inputs that only the first forward gets (pixel_values ...). generation_inputs: further inputs
+    that `generate` accepts and an overridden hook uses up. decoder_prompt_needs_start: whether decoder_input_ids get
+    the decoder's start token put in front where it is missing.
     """
 
     prefill_only_inputs: ClassVar[tuple[str, ...]] = ()
@@ -94,12 +94,12 @@ class GenerationMixin:
     ) -> Any:
         """Continue the prompt `inputs` (B, T): token ids, or what the model's encoder reads.
 
-        kwargs: settings (fields of GenerationConfig and options of plugins; they win over `generation_config`), inputs of
-        the model, and tokenizer, assistant_tokenizer, seed (an int, or one per row) or generator for sampling that does not
-        touch the global random state. custom_generate names an installed strategy of `xf.v1.decoding`.
+        kwargs: settings (fields of GenerationConfig and options of plugins; they win over `generation_config`), inputs
+        of the model, and tokenizer, assistant_tokenizer, seed (an int, or one per row) or generator for sampling that
+        does not touch the global random state. custom_generate names an installed strategy of `xf.v1.decoding`.
 
-        Returns token ids (B, T), the prompt included for decoder-only models; with return_dict_in_generate=True an output
-        object (see `outputs`).
+        Returns token ids (B, T), the prompt included for decoder-only models; with return_dict_in_generate=True an
+        output object (see `outputs`).
         Raises: ValueError for arguments nobody knows, contradicting settings, and prompts that cannot be continued.
         """
         from .assemble import build_criteria, build_processors, choose_strategy
@@ -123,7 +123,12 @@ class GenerationMixin:
             return strategy(run).decode()
 
     def _prepare_run(
-        self, inputs: Tensor | None, config: GenerationConfig, kwargs: dict[str, Any], extra: dict[str, Any], strategy: Any
+        self,
+        inputs: Tensor | None,
+        config: GenerationConfig,
+        kwargs: dict[str, Any],
+        extra: dict[str, Any],
+        strategy: Any,
     ) -> Run:
         """Everything between the arguments and the loop: prompt, masks, encoder, lengths, rows, cache."""
         encdec = bool(self.config.is_encoder_decoder)  # type: ignore[attr-defined]
@@ -204,7 +209,9 @@ class GenerationMixin:
     def _prepare_decoder_input_ids_for_generation(
         self, batch_size: int, config: GenerationConfig, model_kwargs: dict[str, Any]
     ) -> Tensor:
-        """The decoder's prompt (B, T): decoder_input_ids out of model_kwargs, begun with the start token; or that alone."""
+        """The decoder's prompt (B, T): decoder_input_ids out of model_kwargs, begun with the start token; or that
+        alone.
+        """
         device = model_kwargs["encoder_outputs"][0].device
         given = model_kwargs.pop("decoder_input_ids", None)
         if given is None:
@@ -238,7 +245,8 @@ class GenerationMixin:
     # ---- hooks ----------------------------------------------------------------------------------------------------
 
     def make_cache(self, config: GenerationConfig, rows: int, forgets: bool) -> Cache | None:
-        """The cache for `rows` rows and config.max_length tokens; None where forward makes its own (state-space models).
+        """The cache for `rows` rows and config.max_length tokens; None where forward makes its own (state-space
+        models).
 
         forgets: latest tokens will be dropped again, so sliding layers must keep all tokens.
         """
@@ -253,7 +261,8 @@ class GenerationMixin:
         cache_position: Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """The keyword arguments of one forward: of input_ids (B, T) the tokens at cache_position, and what goes with them.
+        """The keyword arguments of one forward: of input_ids (B, T) the tokens at cache_position, and what goes with
+        them.
 
         inputs_embeds stand in for the prompt in the first forward; prefill_only_inputs are left out of all others.
         """

@@ -67,7 +67,7 @@ def option_values(provider: Any, config: Any) -> dict[str, Any]:
 
 
 def closest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """"; did you mean 'a' or 'b'?" for a name that nobody knows, or nothing."""
+    """ "; did you mean 'a' or 'b'?" for a name that nobody knows, or nothing."""
     close = get_close_matches(name, list(names), 3, cutoff)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
@@ -78,7 +78,7 @@ def all_option_names() -> set[str]:
 
 
 def refuse_unknown(unknown: Iterable[str], accepted_too: Iterable[str], where: str) -> None:
-    """Raises: ValueError that names each of `unknown` with its close matches; the error of a plugin that has its name."""
+    """Raises: ValueError that names `unknown` with close matches; the error of a broken plugin that has the name."""
     names = list(unknown)
     if not names:
         return

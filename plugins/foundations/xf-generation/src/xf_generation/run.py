@@ -16,6 +16,7 @@ from xf.interfaces.logits import LogitsProcessorList
 from xf.outputs import ModelOutput
 
 from . import outputs as out
+from .scores import draw
 from .stopping import StoppingCriteriaList
 
 _FIRST_BUFFER = 1024  # tokens per row that a buffer holds at first where no bound is near
@@ -63,14 +64,9 @@ class Run:
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.SUM)
         return bool(flag.item())
 
-    def draw(self, probs_BV: Tensor) -> Tensor:
-        """One token per row at random, (B,); a row with its own generator draws from that alone."""
-        if self.generators is None:
-            return torch.multinomial(probs_BV, 1).squeeze(1)
-        if len(self.generators) == 1:
-            return torch.multinomial(probs_BV, 1, generator=self.generators[0]).squeeze(1)
-        rows = [torch.multinomial(p, 1, generator=g) for p, g in zip(probs_BV, self.generators, strict=True)]
-        return torch.cat(rows)
+    def draw(self, scores_BV: Tensor, count: int = 1) -> Tensor:
+        """`count` different tokens per row at random, (B, count), with the probabilities softmax(scores)."""
+        return draw(scores_BV.softmax(dim=-1, dtype=torch.float32), count, self.generators, scores_BV)
 
 
 class TokenBuffer:
@@ -134,10 +130,10 @@ class Recorder:
         if self.hidden_states is not None:
             self.hidden_states.append(outputs.decoder_hidden_states if encdec else outputs.hidden_states)
 
-    def finish(self, sequences: Tensor, cache: Any, **beams: Any) -> ModelOutput:
-        """The output object; `beams` are sequences_scores and beam_indices."""
+    def finish(self, sequences: Tensor, cache: Any, beams: bool = False, **more: Any) -> ModelOutput:
+        """The output object, that of beam strategies if `beams`; `more` are its sequences_scores and beam_indices."""
         run, encdec = self.run, self.run.is_encoder_decoder
-        common = {"sequences": sequences, "scores": _tuple(self.scores), "logits": _tuple(self.logits), **beams}
+        common = {"sequences": sequences, "scores": _tuple(self.scores), "logits": _tuple(self.logits), **more}
         common["past_key_values"] = cache
         if not encdec:
             kind = out.GenerateBeamDecoderOnlyOutput if beams else out.GenerateDecoderOnlyOutput

@@ -88,8 +88,8 @@ def _fill_in(config: GenerationConfig, own: GenerationConfig) -> None:
             taken[name] = preferred
     if taken:
         logger.warning_once(
-            f"generation_config leaves {sorted(taken)} at the documented default; the model's own values are used: {taken}. "
-            "Set them, or pass use_model_defaults=False."
+            f"generation_config leaves {sorted(taken)} at the documented default; the model's own values are used: "
+            f"{taken}. Set them, or pass use_model_defaults=False."
         )
 
 
@@ -117,7 +117,9 @@ def start_tokens(config: GenerationConfig, batch_size: int, device: torch.device
         raise ValueError("An encoder-decoder needs decoder_start_token_id (or bos_token_id) to begin its answer.")
     ids = torch.as_tensor(start, dtype=torch.long, device=device).reshape(-1)
     if len(ids) not in (1, batch_size):
-        raise ValueError(f"decoder_start_token_id has {len(ids)} entries for a batch of {batch_size}: give one, or one per row.")
+        raise ValueError(
+            f"decoder_start_token_id has {len(ids)} entries for a batch of {batch_size}: give one, or one per row."
+        )
     return ids[:, None].expand(batch_size, 1).clone()
 
 
@@ -135,7 +137,8 @@ def settle_lengths(
     if config.max_new_tokens is not None:
         if not defaulted and config.max_length is not None:
             logger.warning_once(
-                f"Both max_new_tokens ({config.max_new_tokens}) and max_length ({config.max_length}) are set; max_new_tokens counts."
+                f"Both max_new_tokens ({config.max_new_tokens}) and max_length ({config.max_length}) are set; "
+                "max_new_tokens counts."
             )
         config.max_length = config.max_new_tokens + prompt_length
     elif extended:
@@ -149,20 +152,22 @@ def settle_lengths(
     elif extended:
         config.min_length = max((config.min_length or 0) - embedded, 0)
     if config.max_length <= prompt_length:
-        told = "max_length leaves no room: it" if not defaulted else "the prompt is as long as the model's positions go:"
+        told = (
+            "max_length leaves no room: it" if not defaulted else "the prompt is as long as the model's positions go:"
+        )
         raise ValueError(
             f"The prompt has {prompt_length + (embedded if extended else 0)} tokens and {told} is "
             f"{config.max_length + (embedded if extended else 0)}. Raise max_length, or better set max_new_tokens."
         )
     if (config.min_length or 0) > config.max_length:
         raise ValueError(
-            f"At least {config.min_length} tokens are asked for (min_length, min_new_tokens), but at most {config.max_length} "
-            "(max_length, max_new_tokens): raise the one or lower the other."
+            f"At least {config.min_length} tokens are asked for (min_length, min_new_tokens), but at most "
+            f"{config.max_length} (max_length, max_new_tokens): raise the one or lower the other."
         )
     if positions is not None and 0 < positions < config.max_length:
         logger.warning_once(
-            f"Up to {config.max_length} tokens are asked for, but the model's positions go to {positions}: beyond, the text may "
-            "be meaningless or an error."
+            f"Up to {config.max_length} tokens are asked for, but the model's positions go to {positions}: beyond, "
+            "the text may be meaningless or an error."
         )
 
 
@@ -202,8 +207,8 @@ def settle_generators(extra: dict[str, Any], batch_size: int, rows: int, device:
         return given
     if len(given) != batch_size or rows != batch_size:
         raise ValueError(
-            f"{len(given)} seeds or generators for a batch of {batch_size} with {rows // max(batch_size, 1)} sequences each: "
-            "give one for the call, or one per row with num_return_sequences=1."
+            f"{len(given)} seeds or generators for a batch of {batch_size} with {rows // max(batch_size, 1)} "
+            "sequences each: give one for the call, or one per row with num_return_sequences=1."
         )
     return given
 

@@ -120,6 +120,11 @@ class Stepper:
                 step[name] = position + 1
         return outputs
 
+    def reorder(self, rows_B: Tensor) -> None:
+        """Row i goes on from the text of row rows_B[i] (beam search)."""
+        if self.cache is not None:
+            self.cache.reorder_cache(rows_B)
+
     @property
     def is_short(self) -> bool:
         """Whether `next` may be called."""

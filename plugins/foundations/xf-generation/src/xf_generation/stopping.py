@@ -31,7 +31,9 @@ class StoppingCriteria:
         return None
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        """input_ids: (B, T) tokens so far; scores: those of the last step, or of all. Returns bool (B,): True ends the row."""
+        """input_ids: (B, T) tokens so far; scores: those of the last step, or of all. Returns bool (B,): True ends the
+        row.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define __call__(input_ids, scores).")
 
 
@@ -76,8 +78,8 @@ class MaxLengthCriteria(StoppingCriteria):
         done = length >= self.max_length
         if not done and self.max_position_embeddings is not None and length >= self.max_position_embeddings:
             logger.warning_once(
-                f"The text is now as long as the model's positions go ({self.max_position_embeddings}): what follows may be "
-                "meaningless, or fail. Lower max_new_tokens."
+                f"The text is now as long as the model's positions go ({self.max_position_embeddings}): what "
+                "follows may be meaningless, or fail. Lower max_new_tokens."
             )
         return _all(input_ids, done)
 
@@ -118,7 +120,7 @@ class EosTokenCriteria(StoppingCriteria):
 
 
 class ConfidenceCriteria(StoppingCriteria):
-    """Ends a draft whose last token had a probability below assistant_confidence_threshold (one row; scores per step)."""
+    """Ends a draft whose last token was less likely than assistant_confidence_threshold (one row; scores per step)."""
 
     options = {"is_assistant": False, "assistant_confidence_threshold": 0.4}
     order = 50

@@ -1,15 +1,15 @@
 """DecodingStrategy: how tokens are chosen. A plugin adds one in the registry `xf.v1.decoding`.
 
-    class MyStrategy(DecodingStrategy):
-        options = {"my_option": None}
+class MyStrategy(DecodingStrategy):
+    options = {"my_option": None}
 
-        @classmethod
-        def wanted_by(cls, config): return getattr(config, "my_option", None) is not None
+    @classmethod
+    def wanted_by(cls, config): return getattr(config, "my_option", None) is not None
 
-        def decode(self): ...          # self.run holds prompt, settings, processors and criteria
+    def decode(self): ...          # self.run holds prompt, settings, processors and criteria
 
-    [project.entry-points."xf.v1.decoding"]
-    my_strategy = "my_package:MyStrategy"       # also generate(custom_generate="my_strategy")
+[project.entry-points."xf.v1.decoding"]
+my_strategy = "my_package:MyStrategy"       # also generate(custom_generate="my_strategy")
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class DecodingStrategy:
         """Raises: ValueError where model and settings do not go with this strategy."""
         if streamer is not None and not cls.streams:
             raise ValueError(
-                f"{cls.__name__} cannot feed a streamer: it knows its text only at the end. Use num_beams=1, or no streamer."
+                f"{cls.__name__} cannot feed a streamer: it knows its text only at the end. Use num_beams=1, or no "
+                "streamer."
             )
 
     @classmethod
@@ -80,7 +81,9 @@ class Ending:
         self.ends = torch.cat(tokens).to(run.tokens.device) if tokens else None
         self.pads = any(hasattr(c, "eos_token_id") for c in run.criteria) and run.pad_token is not None
         self.unfinished_B = torch.ones(run.tokens.shape[0], dtype=torch.long, device=run.tokens.device)
-        self._bounds = [c for c in run.criteria if type(c) is MaxLengthCriteria and c.max_position_embeddings is not None]
+        self._bounds = [
+            c for c in run.criteria if type(c) is MaxLengthCriteria and c.max_position_embeddings is not None
+        ]
 
     def fill(self, next_B: Tensor) -> Tensor:
         """The chosen tokens, with padding in rows that have ended."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..run import Recorder, TokenBuffer
+from ..scores import check_scores, explain_scores
 from ..stepping import Stepper
 from .base import DecodingStrategy, Ending
 
@@ -36,6 +37,8 @@ class Sample(DecodingStrategy):
             if record is not None or run.processors:
                 logits_BV = logits_BV.to(torch.float32, copy=True)
             scores_BV = run.processors(buffer.view, logits_BV) if run.processors else logits_BV
+            if buffer.length == run.prompt_length:
+                check_scores(scores_BV)
             next_B = self._choose(scores_BV)
             if record is not None:
                 record.add(outputs, logits_BV, scores_BV)
@@ -44,12 +47,19 @@ class Sample(DecodingStrategy):
             if run.streamer is not None:
                 run.streamer.put(next_B.cpu())
             unfinished = ending.update(buffer.view, next_B, tuple(all_scores) if keep_scores else scores_BV)
+        check_scores(scores_BV)  # NaN stays in the cache once it is there, so the last step shows it
         if run.streamer is not None:
             run.streamer.end()
         sequences = buffer.view.clone()
         return sequences if record is None else record.finish(sequences, step.cache)
 
     def _choose(self, scores_BV: Tensor) -> Tensor:
-        if not self.run.config.do_sample:
+        """(B,) drawn, or the likeliest; where processors could forbid everything, it is checked that they did not."""
+        if self.run.config.do_sample:
+            return self.run.draw(scores_BV).squeeze(1)
+        if not self.run.processors:
             return scores_BV.argmax(dim=-1)
-        return self.run.draw(scores_BV.softmax(dim=-1, dtype=torch.float32))
+        best_B, next_B = scores_BV.max(dim=-1)
+        if not bool(best_B.isfinite().all()):
+            explain_scores(scores_BV)
+        return next_B

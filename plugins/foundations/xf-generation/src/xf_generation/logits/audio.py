@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from xf.interfaces.logits import LogitsProcessor
@@ -39,10 +38,11 @@ class AlternatingCodebooksLogitsProcessor(LogitsProcessor):
 
 
 class WhisperTimeStampLogitsProcessor(LogitsProcessor):
-    """The timestamp rules of arXiv:2212.04356 (section 2.3 and the published decoder): pairs that never go back in time.
+    """The timestamp rules of arXiv:2212.04356 (section 2.3 and the published decoder): pairs that never go back in
+    time.
 
-    generate_config: holds no_timestamps_token_id, eos_token_id and max_initial_timestamp_index. begin_index: length of the
-    forced prompt.
+    generate_config: holds no_timestamps_token_id, eos_token_id and max_initial_timestamp_index. begin_index: length of
+    the forced prompt.
     """
 
     def __init__(

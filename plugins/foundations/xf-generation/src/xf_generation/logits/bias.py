@@ -56,7 +56,9 @@ class SequenceBiasLogitsProcessor(LogitsProcessor):
         vocabulary = scores.shape[-1]
         outside = sorted({t for tokens in self.sequence_bias for t in tokens if t >= vocabulary})
         if outside:
-            raise ValueError(f"Tokens {outside[:8]} are outside of the vocabulary of {vocabulary}: they can have no bias.")
+            raise ValueError(
+                f"Tokens {outside[:8]} are outside of the vocabulary of {vocabulary}: they can have no bias."
+            )
         single_V = scores.new_zeros(vocabulary)
         longer = []
         for tokens, bias in self.sequence_bias.items():
@@ -97,7 +99,9 @@ class NoBadWordsLogitsProcessor(SequenceBiasLogitsProcessor):
 
     def __init__(self, bad_words_ids: list[list[int]], eos_token_id: int | list[int] | Tensor | None = None) -> None:
         if not isinstance(bad_words_ids, (list, tuple)) or not bad_words_ids:
-            raise ValueError(f"bad_words_ids must be a list of lists of token ids that is not empty, not {bad_words_ids!r}.")
+            raise ValueError(
+                f"bad_words_ids must be a list of lists of token ids that is not empty, not {bad_words_ids!r}."
+            )
         if not all(isinstance(words, (list, tuple)) for words in bad_words_ids):
             raise ValueError(f"bad_words_ids must be a list of lists of token ids, not {bad_words_ids!r}.")
         if any(not _is_token(token) for words in bad_words_ids for token in words):
@@ -140,8 +144,8 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
             allowed = self._prefix_allowed_tokens_fn(batch_index, tokens)
             if len(allowed) == 0:
                 raise ValueError(
-                    f"prefix_allowed_tokens_fn returned no tokens for row {batch_index} after {tokens.tolist()[-8:]}: something "
-                    "must always be allowed, for example the end token."
+                    f"prefix_allowed_tokens_fn returned no tokens for row {batch_index} after "
+                    f"{tokens.tolist()[-8:]}: something must always be allowed, for example the end token."
                 )
             mask[row, allowed] = 0
         return scores + mask

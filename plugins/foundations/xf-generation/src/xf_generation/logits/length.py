@@ -65,7 +65,11 @@ class MinNewTokensLengthLogitsProcessor(LogitsProcessor):
     order = 100
 
     def __init__(
-        self, prompt_length_to_skip: int, min_new_tokens: int, eos_token_id: TokenIds, device: str | torch.device = "cpu"
+        self,
+        prompt_length_to_skip: int,
+        min_new_tokens: int,
+        eos_token_id: TokenIds,
+        device: str | torch.device = "cpu",
     ) -> None:
         self.prompt_length_to_skip = _count("prompt_length_to_skip", prompt_length_to_skip)
         self.min_new_tokens = _count("min_new_tokens", min_new_tokens)
@@ -154,5 +158,6 @@ class ExponentialDecayLengthPenalty(LogitsProcessor):
         eos = self.eos_token_id.to(scores.device)
         ends = scores[:, eos]
         raised = scores.clone()
-        raised[:, eos] = ends + ends.abs() * (self.regulation_factor ** (length - self.regulation_start) - 1)
+        rise = ends.abs() * (self.regulation_factor ** (length - self.regulation_start) - 1)
+        raised[:, eos] = torch.where(ends.isneginf(), ends, ends + rise)  # what is forbidden stays so
         return raised

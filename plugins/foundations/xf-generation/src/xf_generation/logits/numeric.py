@@ -50,13 +50,23 @@ class HammingDiversityLogitsProcessor(LogitsProcessor):
     order = 30
 
     def __init__(self, diversity_penalty: float, num_beams: int, num_beam_groups: int) -> None:
-        if isinstance(diversity_penalty, bool) or not isinstance(diversity_penalty, (int, float)) or diversity_penalty <= 0:
+        if (
+            isinstance(diversity_penalty, bool)
+            or not isinstance(diversity_penalty, (int, float))
+            or diversity_penalty <= 0
+        ):
             raise ValueError(f"diversity_penalty must be a number greater than 0, not {diversity_penalty!r}.")
         if not isinstance(num_beams, int) or num_beams < 2:
             raise ValueError(f"num_beams must be an integer of at least 2, not {num_beams!r}.")
         if not isinstance(num_beam_groups, int) or not 2 <= num_beam_groups <= num_beams:
-            raise ValueError(f"num_beam_groups must be an integer between 2 and num_beams ({num_beams}), not {num_beam_groups!r}.")
-        self.diversity_penalty, self.num_beams, self.group_size = diversity_penalty, num_beams, num_beams // num_beam_groups
+            raise ValueError(
+                f"num_beam_groups must be an integer between 2 and num_beams ({num_beams}), not {num_beam_groups!r}."
+            )
+        self.diversity_penalty, self.num_beams, self.group_size = (
+            diversity_penalty,
+            num_beams,
+            num_beams // num_beam_groups,
+        )
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], context: LogitsContext) -> LogitsProcessor | None:
@@ -72,11 +82,15 @@ class HammingDiversityLogitsProcessor(LogitsProcessor):
         current_tokens: Tensor | None = None,
         beam_group_idx: int = 0,
     ) -> Tensor:
-        """scores: (batch * group size, V) of the group beam_group_idx; current_tokens: (batch * num_beams,) chosen so far."""
+        """scores: (batch * group size, V) of the group beam_group_idx; current_tokens: (batch * num_beams,) chosen so
+        far.
+        """
         if beam_group_idx == 0 or current_tokens is None:
             return scores
         batch_size = current_tokens.shape[0] // self.num_beams
         earlier = current_tokens.reshape(batch_size, self.num_beams)[:, : beam_group_idx * self.group_size]
-        counts = scores.new_zeros(batch_size, scores.shape[-1]).scatter_add_(1, earlier, torch.ones_like(earlier, dtype=scores.dtype))
+        counts = scores.new_zeros(batch_size, scores.shape[-1]).scatter_add_(
+            1, earlier, torch.ones_like(earlier, dtype=scores.dtype)
+        )
         rows = scores.shape[0] // batch_size
         return scores - self.diversity_penalty * counts.repeat_interleave(rows, dim=0)

@@ -91,7 +91,7 @@ class TopKLogitsWarper(LogitsProcessor):
 
 
 class TopPLogitsWarper(LogitsProcessor):
-    """Keep the smallest set of likeliest tokens whose probabilities reach top_p (nucleus sampling, arXiv:1904.09751)."""
+    """Keep the fewest likeliest tokens whose probabilities reach top_p (nucleus sampling, arXiv:1904.09751)."""
 
     options = {"top_p": 1.0}
     order = 320
@@ -103,7 +103,9 @@ class TopPLogitsWarper(LogitsProcessor):
     @classmethod
     def from_options(cls, options: Mapping[str, Any], context: LogitsContext) -> LogitsProcessor | None:
         value = options["top_p"]
-        return cls(value, min_tokens_to_keep=_keep(context)) if _sampling(context) and value not in (None, 1.0) else None
+        return (
+            cls(value, min_tokens_to_keep=_keep(context)) if _sampling(context) and value not in (None, 1.0) else None
+        )
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         ascending_BV, order_BV = torch.sort(scores, descending=False)
@@ -149,7 +151,9 @@ class TypicalLogitsWarper(LogitsProcessor):
     @classmethod
     def from_options(cls, options: Mapping[str, Any], context: LogitsContext) -> LogitsProcessor | None:
         value = options["typical_p"]
-        return cls(value, min_tokens_to_keep=_keep(context)) if _sampling(context) and value not in (None, 1.0) else None
+        return (
+            cls(value, min_tokens_to_keep=_keep(context)) if _sampling(context) and value not in (None, 1.0) else None
+        )
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         log_probs_BV = scores.log_softmax(dim=-1)
