@@ -298,7 +298,7 @@ def _default_model(task: str | None, entry: dict[str, Any], options: Any, revisi
     model = entry.get("default", {}).get("model")
     if isinstance(model, Mapping):
         if options not in model:
-            known = ", ".join(f"{task}_{a}_to_{b}" for a, b in model)
+            known = ", ".join(f"translation_{a}_to_{b}" for a, b in model)
             raise ValueError(f"There is no default model for {task!r} with {options}. Name one, or use {known}.")
         model = model[options]
     if not model:
