@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Encoding
 
-__all__ = ["BatchEncoding", "CharSpan", "ExplicitEnum", "PaddingStrategy", "TensorType", "TokenSpan", "TruncationStrategy"]
+__all__ = [
+    "BatchEncoding",
+    "CharSpan",
+    "ExplicitEnum",
+    "PaddingStrategy",
+    "TensorType",
+    "TokenSpan",
+    "TruncationStrategy",
+]
 
 logger = logging.get_logger(__name__)
 Self = TypeVar("Self", bound="BatchEncoding")
@@ -128,7 +136,7 @@ class BatchEncoding(dict[str, Any]):
     ) -> None:
         super().__init__(data or {})
         encodings = encoding if encoding is None or isinstance(encoding, Sequence) else [encoding]
-        self._encodings: list[Encoding] | None = None if encodings is None else list(encodings)
+        self._encodings: Sequence[Encoding] | None = encodings
         self._n_sequences = n_sequences
         if n_sequences is None and self._encodings:
             self._n_sequences = self._encodings[0].n_sequences
@@ -152,6 +160,8 @@ class BatchEncoding(dict[str, Any]):
     @property
     def encodings(self) -> list[Encoding] | None:
         """The backend's encodings, one for each item, or None without a fast tokenizer."""
+        if self._encodings is not None and not isinstance(self._encodings, list):
+            self._encodings = list(self._encodings)
         return self._encodings
 
     def __getitem__(self, item: Any) -> Any:
@@ -171,7 +181,7 @@ class BatchEncoding(dict[str, Any]):
         raise AttributeError(f"{type(self).__name__} has no attribute or key {name!r}; its keys are {list(self)}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_encodings": self._encodings, "_n_sequences": self._n_sequences}
+        return {"_encodings": self.encodings, "_n_sequences": self._n_sequences}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -42,6 +42,13 @@ def multiple(length: int, of: int | None) -> int:
     return length if not of else -(-length // of) * of
 
 
+def token_tools() -> Any:
+    """The functions for lists of ids; PluginNotInstalledError says what to install."""
+    from xf.plugins.registry import load_attribute
+
+    return load_attribute("TokenTools")
+
+
 class TokenSequencesMixin(SpecialTokensMixin):
     """Padding, truncation and special tokens for lists of ids."""
 
@@ -92,7 +99,7 @@ class TokenSequencesMixin(SpecialTokensMixin):
 
     # Strategies
 
-    def _get_padding_truncation_strategies(
+    def _get_padding_truncation_strategies(  # fmt: skip
         self,
         padding: bool | str | PaddingStrategy | None = False,
         truncation: bool | str | TruncationStrategy | None = None,
@@ -106,57 +113,43 @@ class TokenSequencesMixin(SpecialTokensMixin):
         Raises:
             ValueError: an unknown strategy; padding without a padding token; a length no multiple of what was asked.
         """
+        advise = self._advise if verbose else lambda key, message: None
         if max_length is not None and padding is False and truncation is None:
-            if verbose:
-                self._advise(
-                    "max_length without truncation",
-                    "Truncation was not explicitly activated but `max_length` is provided a specific value, please use "
-                    "`truncation=True` to explicitly truncate examples to max length. Defaulting to 'longest_first'.",
-                )
+            advise("max_length without truncation",
+                   "Truncation was not explicitly activated but `max_length` is provided a specific value, please use "
+                   "`truncation=True` to explicitly truncate examples to max length. Defaulting to 'longest_first'.")  # fmt: skip
             truncation = "longest_first"
-        if padding is True:
-            padding_strategy = PaddingStrategy.LONGEST
-            if max_length is not None and verbose and truncation in (None, False, "do_not_truncate"):
-                self._advise(
-                    "max_length with padding",
-                    "`max_length` is ignored when `padding`=`True` and there is no truncation strategy. "
-                    "To pad to max length, use `padding='max_length'`.",
-                )
-        else:
-            padding_strategy = PaddingStrategy(padding) if padding else PaddingStrategy.DO_NOT_PAD
-        if truncation is True:
-            truncation = TruncationStrategy.LONGEST_FIRST
-        truncation_strategy = TruncationStrategy(truncation) if truncation else TruncationStrategy.DO_NOT_TRUNCATE
-
-        if max_length is None:
-            unlimited = self.model_max_length > LARGE_INTEGER
-            if padding_strategy is PaddingStrategy.MAX_LENGTH and unlimited:
-                self._advise("pad without length", "Asking to pad to max_length but no maximum length is provided and "
-                             "the model has no predefined maximum length. Default to no padding.")  # fmt: skip
-                padding_strategy = PaddingStrategy.DO_NOT_PAD
-            if truncation_strategy is not TruncationStrategy.DO_NOT_TRUNCATE and unlimited:
-                self._advise("truncate without length", "Asking to truncate to max_length but no maximum length is "
-                             "provided and the model has no predefined maximum length. Default to no truncation.")  # fmt: skip
-                truncation_strategy = TruncationStrategy.DO_NOT_TRUNCATE
-            if padding_strategy is PaddingStrategy.MAX_LENGTH or truncation_strategy is not TruncationStrategy.DO_NOT_TRUNCATE:
-                max_length = self.model_max_length
-        elif not isinstance(max_length, (int, np.integer)) or max_length < 0:
+        if padding is True and max_length is not None and truncation in (None, False, "do_not_truncate"):
+            advise("max_length with padding",
+                   "`max_length` is ignored when `padding`=`True` and there is no truncation strategy. To pad to max "
+                   "length, use `padding='max_length'`.")  # fmt: skip
+        longest, untouched = PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD
+        padding = longest if padding is True else PaddingStrategy(padding) if padding else untouched
+        whole = TruncationStrategy.DO_NOT_TRUNCATE
+        truncation = "longest_first" if truncation is True else truncation
+        truncation = TruncationStrategy(truncation) if truncation else whole
+        if max_length is None and (padding is PaddingStrategy.MAX_LENGTH or truncation is not whole):
+            max_length = self.model_max_length
+            if max_length > LARGE_INTEGER:
+                self._advise("no length", "Asking to pad or truncate to max_length but no maximum length is provided and the "
+                             "model has no predefined maximum length. Default to neither.")  # fmt: skip
+                padding = untouched if padding is PaddingStrategy.MAX_LENGTH else padding
+                truncation, max_length = whole, None
+        if max_length is not None and (not isinstance(max_length, (int, np.integer)) or max_length < 0):
             raise ValueError(f"max_length must be a number of tokens, not {max_length!r}")
-
-        padded = padding_strategy is not PaddingStrategy.DO_NOT_PAD
-        if padded and (self.pad_token is None or self.pad_token_id is None or self.pad_token_id < 0):
+        if padding is not untouched and (self.pad_token is None or self.pad_token_id is None or self.pad_token_id < 0):
             raise ValueError(
                 "Asking to pad but the tokenizer does not have a padding token. Select one, for example "
                 "`tokenizer.pad_token = tokenizer.eos_token`, or add one: "
                 "`tokenizer.add_special_tokens({'pad_token': '[PAD]'})`."
             )
-        truncated = truncation_strategy is not TruncationStrategy.DO_NOT_TRUNCATE
-        if truncated and padded and pad_to_multiple_of and max_length is not None and max_length % pad_to_multiple_of:
+        both = truncation is not whole and padding is not untouched
+        if both and pad_to_multiple_of and max_length is not None and max_length % pad_to_multiple_of:
             raise ValueError(
                 "Truncation and padding are both activated but truncation length "
                 f"({max_length}) is not a multiple of pad_to_multiple_of ({pad_to_multiple_of})."
             )
-        return padding_strategy, truncation_strategy, max_length, kwargs
+        return padding, truncation, max_length, kwargs
 
     def _advise(self, key: str, message: str) -> None:
         """Warn once for each tokenizer."""
@@ -173,9 +166,9 @@ class TokenSequencesMixin(SpecialTokensMixin):
                 "indexing errors",
             )
 
-    # Truncation
+    # Lists of ids: what only few need is in xf-tokenizers
 
-    def truncate_sequences(
+    def truncate_sequences(  # fmt: skip
         self,
         ids: list[int],
         pair_ids: list[int] | None = None,
@@ -195,36 +188,12 @@ class TokenSequencesMixin(SpecialTokensMixin):
         Returns:
             The shortened sequences, and the overflow (empty for a pair shortened by "longest_first").
         """
-        check_side(self.truncation_side, "truncation_side")
-        strategy = TruncationStrategy(truncation_strategy)
-        if num_tokens_to_remove <= 0 or strategy is TruncationStrategy.DO_NOT_TRUNCATE:
-            return ids, pair_ids, []
-        if strategy is TruncationStrategy.LONGEST_FIRST and pair_ids is not None:
-            from_first, from_second = _longest_first(len(ids), len(pair_ids), num_tokens_to_remove)
-            logger.warning(
-                "Be aware, overflowing tokens are not returned for the setting you have chosen, i.e. sequence pairs "
-                f"with the '{strategy.value}' truncation strategy."
-            )
-            return self._cut(ids, from_first), self._cut(pair_ids, from_second), []
-        target = pair_ids if strategy is TruncationStrategy.ONLY_SECOND else ids
-        if target is None or len(target) <= num_tokens_to_remove:
-            which = "second" if strategy is TruncationStrategy.ONLY_SECOND else "first"
-            logger.error(
-                f"{num_tokens_to_remove} tokens are to be removed from the {which} sequence alone, which has "
-                f"{len(target or [])}: nothing was removed. Select another truncation strategy than "
-                f"'{strategy.value}', for instance 'longest_first'."
-            )
-            return ids, pair_ids, []
-        window = min(len(target), stride + num_tokens_to_remove)
-        overflow = target[-window:] if self.truncation_side == "right" else target[:window]
-        kept = self._cut(target, num_tokens_to_remove)
-        return (ids, kept, overflow) if target is pair_ids else (kept, pair_ids, overflow)
+        result: tuple[list[int], list[int] | None, list[int]] = token_tools().truncate_sequences(
+            self, ids, pair_ids, num_tokens_to_remove, truncation_strategy, stride
+        )
+        return result
 
-    def _cut(self, ids: list[int], count: int) -> list[int]:
-        count = min(count, len(ids))
-        return ids[: len(ids) - count] if self.truncation_side == "right" else ids[count:]
-
-    def prepare_for_model(
+    def prepare_for_model(  # fmt: skip
         self,
         ids: list[int],
         pair_ids: list[int] | None = None,
@@ -253,55 +222,13 @@ class TokenSequencesMixin(SpecialTokensMixin):
         Raises:
             ValueError: arguments that contradict each other.
         """
-        padding_strategy, strategy, max_length, kwargs = self._get_padding_truncation_strategies(
-            padding, truncation, max_length, pad_to_multiple_of, verbose, **kwargs
-        )
-        pair = pair_ids is not None
-        if return_token_type_ids and not add_special_tokens:
-            raise ValueError("return_token_type_ids=True needs add_special_tokens=True")
-        if return_overflowing_tokens and pair and strategy is TruncationStrategy.LONGEST_FIRST:
-            raise ValueError(
-                "Not possible to return overflowing tokens for a pair of sequences with `longest_first`. Select "
-                "another truncation strategy, for instance `only_second` or `only_first`."
-            )
-        if return_token_type_ids is None:
-            return_token_type_ids = "token_type_ids" in self.model_input_names
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
-
-        inputs: dict[str, Any] = {}
-        special = self.num_special_tokens_to_add(pair) if add_special_tokens else 0
-        excess = len(ids) + len(pair_ids or []) + special - (max_length or 0)
-        overflow: list[int] = []
-        if strategy is not TruncationStrategy.DO_NOT_TRUNCATE and max_length and excess > 0:
-            ids, pair_ids, overflow = self.truncate_sequences(ids, pair_ids, excess, strategy, stride)
-        if return_overflowing_tokens:
-            inputs["overflowing_tokens"] = overflow
-            inputs["num_truncated_tokens"] = excess if max_length is not None else 0
-
-        if add_special_tokens:
-            inputs["input_ids"] = self.build_inputs_with_special_tokens(ids, pair_ids)
-            token_type_ids = self.create_token_type_ids_from_sequences(ids, pair_ids)
-        else:
-            inputs["input_ids"] = ids + (pair_ids or [])
-            token_type_ids = [0] * len(inputs["input_ids"])
-        if return_token_type_ids:
-            inputs["token_type_ids"] = token_type_ids
-        if return_special_tokens_mask:
-            mask = self.get_special_tokens_mask(ids, pair_ids) if add_special_tokens else [0] * len(inputs["input_ids"])
-            inputs["special_tokens_mask"] = mask
-        self._eventual_warn_about_too_long_sequence(inputs["input_ids"], max_length, verbose)
-        if padding_strategy is not PaddingStrategy.DO_NOT_PAD or return_attention_mask:
-            inputs = self._pad(
-                inputs, max_length, padding_strategy, pad_to_multiple_of, padding_side, return_attention_mask
-            )
-        if return_length:
-            inputs["length"] = len(inputs["input_ids"])
-        return BatchEncoding(inputs, tensor_type=return_tensors, prepend_batch_axis=prepend_batch_axis)
+        options = {name: value for name, value in locals().items() if name not in ("self", "ids", "pair_ids", "kwargs")}
+        encoding: BatchEncoding = token_tools().prepare_for_model(self, ids, pair_ids, **options, **kwargs)
+        return encoding
 
     # Padding
 
-    def pad(
+    def pad(  # fmt: skip
         self,
         encoded_inputs: BatchEncoding | Sequence[Mapping[str, Any]] | Mapping[str, Any],
         padding: bool | str | PaddingStrategy = True,
@@ -366,7 +293,7 @@ class TokenSequencesMixin(SpecialTokensMixin):
                 batch.setdefault(key, []).append(value)
         return BatchEncoding(batch, tensor_type=return_tensors)
 
-    def _pad(
+    def _pad(  # fmt: skip
         self,
         encoded_inputs: dict[str, Any] | BatchEncoding,
         max_length: int | None = None,
@@ -397,11 +324,3 @@ class TokenSequencesMixin(SpecialTokensMixin):
                     row, padding = list(encoded_inputs[key]), [filler] * missing
                     encoded_inputs[key] = row + padding if side == "right" else padding + row
         return encoded_inputs
-
-
-def _longest_first(first: int, second: int, count: int) -> tuple[int, int]:
-    """How many of `count` tokens each sequence loses when each is taken from the longer, from the second if equal."""
-    level = min(abs(first - second), count)
-    rest = count - level
-    taken = (level, 0) if first > second else (0, level)
-    return taken[0] + rest // 2, taken[1] + rest - rest // 2

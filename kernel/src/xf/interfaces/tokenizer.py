@@ -41,6 +41,10 @@ logger = logging.get_logger(__name__)
 TextInput = str
 PreTokenizedInput = list[str]
 EncodedInput = list[int]
+Text = TextInput | PreTokenizedInput | EncodedInput
+Texts = TextInput | PreTokenizedInput | list[PreTokenizedInput]
+Padding = bool | str | PaddingStrategy
+Truncation = bool | str | TruncationStrategy | None
 
 
 def __getattr__(name: str) -> Any:
@@ -123,7 +127,9 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         """The text that a sequence of tokens stands for."""
         raise NotImplementedError
 
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any) -> list[str]:
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
+    ) -> list[str]:
         """The tokens of a text (or of a pair of texts), as strings."""
         raise NotImplementedError
 
@@ -133,13 +139,7 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
     def _batch_encode_plus(self, batch_text_or_text_pairs: Any, **options: Any) -> BatchEncoding:
         raise NotImplementedError
 
-    def _decode(
-        self,
-        token_ids: list[int],
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-        **kwargs: Any,
-    ) -> str:
+    def _decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
         raise NotImplementedError
 
     def _switch_to_input_mode(self) -> None:
@@ -162,15 +162,15 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
 
     # Encoding
 
-    def __call__(
+    def __call__(  # fmt: skip
         self,
-        text: str | list[str] | list[list[str]] | None = None,
-        text_pair: str | list[str] | list[list[str]] | None = None,
-        text_target: str | list[str] | list[list[str]] | None = None,
-        text_pair_target: str | list[str] | list[list[str]] | None = None,
+        text: Texts | None = None,
+        text_pair: Texts | None = None,
+        text_target: Texts | None = None,
+        text_pair_target: Texts | None = None,
         add_special_tokens: bool = True,
-        padding: bool | str | PaddingStrategy = False,
-        truncation: bool | str | TruncationStrategy | None = None,
+        padding: Padding = False,
+        truncation: Truncation = None,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
@@ -252,13 +252,13 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         batch = list(zip(text, text_pair)) if text_pair is not None else text
         return self.batch_encode_plus(batch, is_split_into_words=is_split_into_words, **options)
 
-    def encode(
+    def encode(  # fmt: skip
         self,
-        text: str | list[str] | list[int],
-        text_pair: str | list[str] | list[int] | None = None,
+        text: Text,
+        text_pair: Text | None = None,
         add_special_tokens: bool = True,
-        padding: bool | str | PaddingStrategy = False,
-        truncation: bool | str | TruncationStrategy | None = None,
+        padding: Padding = False,
+        truncation: Truncation = None,
         max_length: int | None = None,
         stride: int = 0,
         padding_side: str | None = None,
@@ -269,13 +269,13 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         options = {name: value for name, value in locals().items() if name in _OPTIONS}
         return self.encode_plus(text, text_pair, **options, **kwargs)["input_ids"]
 
-    def encode_plus(
+    def encode_plus(  # fmt: skip
         self,
-        text: str | list[str] | list[int],
-        text_pair: str | list[str] | list[int] | None = None,
+        text: Text,
+        text_pair: Text | None = None,
         add_special_tokens: bool = True,
-        padding: bool | str | PaddingStrategy = False,
-        truncation: bool | str | TruncationStrategy | None = None,
+        padding: Padding = False,
+        truncation: Truncation = None,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
@@ -295,12 +295,12 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         options = {name: value for name, value in locals().items() if name in _OPTIONS}
         return self._encode_plus(text, text_pair, **self._resolved(options, kwargs))
 
-    def batch_encode_plus(
+    def batch_encode_plus(  # fmt: skip
         self,
         batch_text_or_text_pairs: list[Any],
         add_special_tokens: bool = True,
-        padding: bool | str | PaddingStrategy = False,
-        truncation: bool | str | TruncationStrategy | None = None,
+        padding: Padding = False,
+        truncation: Truncation = None,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
@@ -314,33 +314,25 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
-        split_special_tokens: bool = False,
         **kwargs: Any,
     ) -> BatchEncoding:
         """Encode a batch of texts or of pairs; the arguments are those of calling the tokenizer."""
         options = {name: value for name, value in locals().items() if name in _OPTIONS}
-        if split_special_tokens:
-            kwargs["split_special_tokens"] = True
         return self._batch_encode_plus(batch_text_or_text_pairs, **self._resolved(options, kwargs))
 
     def _resolved(self, options: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The options of a call with strategies in place of `padding` and `truncation`."""
+        asked = [options.pop(name) for name in ("padding", "truncation", "max_length")]
         padding, truncation, max_length, kwargs = self._get_padding_truncation_strategies(
-            options.pop("padding"),
-            options.pop("truncation"),
-            options.pop("max_length"),
-            options["pad_to_multiple_of"],
-            options["verbose"],
-            **kwargs,
+            *asked, options["pad_to_multiple_of"], options["verbose"], **kwargs
         )
         kwargs.setdefault("split_special_tokens", self.split_special_tokens)
-        return {
-            **options, "padding_strategy": padding, "truncation_strategy": truncation, "max_length": max_length, **kwargs
-        }  # fmt: skip
+        return {**options, **kwargs, "padding_strategy": padding, "truncation_strategy": truncation,
+                "max_length": max_length}  # fmt: skip
 
     # Decoding
 
-    def decode(
+    def decode(  # fmt: skip
         self,
         token_ids: Any,
         skip_special_tokens: bool = False,
@@ -355,14 +347,10 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
             clean_up_tokenization_spaces: remove spaces before punctuation; by default the tokenizer's setting.
             kwargs: for the decoding of the class.
         """
-        return self._decode(
-            to_py_obj(token_ids),
-            skip_special_tokens=skip_special_tokens,
-            clean_up_tokenization_spaces=clean_up_tokenization_spaces,
-            **kwargs,
-        )
+        kwargs.update(clean_up_tokenization_spaces=clean_up_tokenization_spaces)
+        return self._decode(to_py_obj(token_ids), skip_special_tokens=skip_special_tokens, **kwargs)
 
-    def batch_decode(
+    def batch_decode(  # fmt: skip
         self,
         sequences: Any,
         skip_special_tokens: bool = False,
@@ -370,15 +358,8 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         **kwargs: Any,
     ) -> list[str]:
         """`decode` for each sequence of a batch (shape [batch, tokens])."""
-        return [
-            self.decode(
-                sequence,
-                skip_special_tokens=skip_special_tokens,
-                clean_up_tokenization_spaces=clean_up_tokenization_spaces,
-                **kwargs,
-            )
-            for sequence in to_py_obj(sequences)
-        ]
+        kwargs.update(clean_up_tokenization_spaces=clean_up_tokenization_spaces)
+        return [self.decode(ids, skip_special_tokens=skip_special_tokens, **kwargs) for ids in to_py_obj(sequences)]
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
@@ -469,4 +450,3 @@ def _check_text(text: Any, name: str, is_split_into_words: bool) -> None:
 def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "..."
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from xf.checkpoint.atomic import write_atomic
 from xf.utils.enums import PaddingStrategy, TensorType
 
 from .batch_encoding import BatchEncoding, TruncationStrategy
-from .token_sequences import check_side, multiple
+from .token_sequences import check_side, multiple, token_tools
 from .tokenizer import PreTrainedTokenizerBase
 from .tokenizer_files import FULL_TOKENIZER_FILE
 
@@ -31,6 +31,7 @@ logger = logging.get_logger(__name__)
 
 #: How many clones of the backend are kept for calls to come.
 _SPARE_CLONES = 16
+_FEW = 4
 #: Texts of which at least one makes a token in nearly every vocabulary.
 _PROBES = ("a", "0", "e", ".", "\u4e00")
 
@@ -194,7 +195,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _clones=deque())
 
-    def set_truncation_and_padding(
+    def set_truncation_and_padding(  # fmt: skip
         self,
         padding_strategy: PaddingStrategy,
         truncation_strategy: TruncationStrategy,
@@ -204,21 +205,18 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         padding_side: str | None = None,
     ) -> None:
         """Set what direct calls of `backend_tokenizer` do. Calls of this tokenizer have their own settings."""
-        if truncation_strategy is TruncationStrategy.DO_NOT_TRUNCATE:
-            self._tokenizer.no_truncation()
-        else:
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        if truncation_strategy is not TruncationStrategy.DO_NOT_TRUNCATE:
             self._tokenizer.enable_truncation(**self._truncation(truncation_strategy, max_length, stride))
-        if padding_strategy is PaddingStrategy.DO_NOT_PAD:
-            self._tokenizer.no_padding()
-            return
-        self._tokenizer.enable_padding(
-            length=max_length if padding_strategy is PaddingStrategy.MAX_LENGTH else None,
-            direction=padding_side or self.padding_side,
-            pad_id=self.pad_token_id,
-            pad_token=self.pad_token,
-            pad_type_id=self.pad_token_type_id,
-            pad_to_multiple_of=pad_to_multiple_of,
-        )
+        if padding_strategy is not PaddingStrategy.DO_NOT_PAD:
+            length = max_length if padding_strategy is PaddingStrategy.MAX_LENGTH else None
+            pad = self._padding(padding_side or self.padding_side)
+            self._tokenizer.enable_padding(length=length, pad_to_multiple_of=pad_to_multiple_of, **pad)
+
+    def _padding(self, side: str) -> dict[str, Any]:
+        return {"direction": check_side(side), "pad_id": self.pad_token_id, "pad_type_id": self.pad_token_type_id,
+                "pad_token": self.pad_token}  # fmt: skip
 
     def _truncation(self, strategy: TruncationStrategy, max_length: int | None, stride: int) -> dict[str, Any]:
         side = check_side(self.truncation_side, "truncation_side")
@@ -301,35 +299,44 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         count: int = self._tokenizer.num_special_tokens_to_add(pair)
         return count
 
-    def _arrange(self, first: list[Any], second: list[Any] | None, special: Any) -> list[Any]:
-        """`first` and `second` where the post-processor puts them, `special(id, type id)` for what it adds."""
-        for probe in chain(_PROBES, self._tokenizer.get_vocab(False)):
-            encoding = self._tokenizer.encode(probe, None if second is None else probe)
-            if {*encoding.sequence_ids} >= ({0} if second is None else {0, 1}):
+    def _layout(self, pair: bool) -> list[tuple[int | None, int, int]]:
+        """Where the post-processor puts things: (sequence, id, type id); sequence is None for a special token."""
+        for probe in _probes(self._tokenizer):
+            encoding = self._tokenizer.encode(probe, probe if pair else None)
+            if {*encoding.sequence_ids} >= ({0, 1} if pair else {0}):
                 break
-        pending: dict[int, list[Any]] = {0: first, 1: second or []}
-        arranged: list[Any] = []
+        layout: list[tuple[int | None, int, int]] = []
         for sequence, index, kind in zip(encoding.sequence_ids, encoding.ids, encoding.type_ids):
-            if sequence is None:
-                arranged.append(special(index, kind))
-            else:
-                arranged += [(token, kind) for token in pending.pop(sequence, [])]
-        return arranged
+            if sequence is None or sequence not in [item[0] for item in layout]:
+                layout.append((sequence, index, kind))
+        return layout
+
+    def _has_types(self) -> bool:
+        """Whether any token of a single text has a type other than 0."""
+        return self.pad_token_type_id != 0 or any(kind for _, _, kind in self._layout(False))
+
+    def _arrange(self, first: list[int], second: list[int] | None) -> Iterator[tuple[int, int]]:
+        """The ids and type ids of one or two sequences with special tokens."""
+        for sequence, index, kind in self._layout(second is not None):
+            ids = [index] if sequence is None else first if sequence == 0 else second or []
+            yield from ((token, kind) for token in ids)
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """One sequence of ids from one or two, with the special tokens that the post-processor adds."""
-        return [index for index, _ in self._arrange(token_ids_0, token_ids_1, lambda index, kind: (index, kind))]
+        return [index for index, _ in self._arrange(token_ids_0, token_ids_1)]
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        return [kind for _, kind in self._arrange(token_ids_0, token_ids_1, lambda index, kind: (index, kind))]
+        return [kind for _, kind in self._arrange(token_ids_0, token_ids_1)]
 
     # Encoding
 
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any) -> list[str]:
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
+    ) -> list[str]:
         return self(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
 
     def _encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
@@ -344,7 +351,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         )
         return encoded
 
-    def _batch_encode_plus(
+    def _batch_encode_plus(  # type: ignore[override]  # fmt: skip
         self,
         batch_text_or_text_pairs: Any,
         add_special_tokens: bool = True,
@@ -380,35 +387,39 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             pieces = [[encoding, *encoding.overflowing] for encoding in found]
             samples = [i for i, piece in enumerate(pieces) for _ in piece]
             rows = list(chain.from_iterable(pieces))
-        side = check_side(self.padding_side if padding_side is None else padding_side)
-        lengths = self._pad_rows(rows, padding_strategy, max_length, pad_to_multiple_of, side)
-        if max_length is None and lengths:
-            longest = max(range(len(rows)), key=lengths.__getitem__)
-            if lengths[longest] > self.model_max_length:
-                self._eventual_warn_about_too_long_sequence(rows[longest].ids, max_length, verbose)
+        columns = _Columns(rows, check_side(padding_side or self.padding_side), return_tensors is not None)
+        if padding_strategy is not PaddingStrategy.DO_NOT_PAD:
+            columns.pad(max_length if padding_strategy is PaddingStrategy.MAX_LENGTH else None, pad_to_multiple_of)
+        if max_length is None and rows and max(columns.lengths) > self.model_max_length:
+            longest = max(rows, key=len)
+            self._eventual_warn_about_too_long_sequence(longest.ids, max_length, verbose)
 
         def wanted(choice: bool | None, name: str) -> bool:
             return name in self.model_input_names if choice is None else choice
 
-        columns = _Columns(rows, return_tensors is not None)
-        data: dict[str, Any] = {"input_ids": columns.numbers("ids")}
+        data: dict[str, Any] = {"input_ids": columns.numbers("ids", self.pad_token_id)}
         if wanted(return_token_type_ids, "token_type_ids"):
-            data["token_type_ids"] = columns.numbers("type_ids")
+            # Many rows: it costs less to find out that all types are 0 than to fetch them.
+            zero = len(rows) > _FEW and not _has_pairs(batch, is_split_into_words) and not self._has_types()
+            data["token_type_ids"] = columns.numbers(None if zero else "type_ids", self.pad_token_type_id)
         if wanted(return_attention_mask, "attention_mask"):
-            data["attention_mask"] = columns.attention(lengths, side)
+            data["attention_mask"] = columns.attention()
         if return_special_tokens_mask:
-            data["special_tokens_mask"] = columns.numbers("special_tokens_mask")
+            data["special_tokens_mask"] = columns.numbers("special_tokens_mask", 1)
         if return_offsets_mapping:
-            data["offset_mapping"] = [row.offsets for row in rows]
+            data["offset_mapping"] = columns.filled([row.offsets for row in rows], (0, 0))
         if return_length:
-            data["length"] = [len(row) for row in rows]
+            data["length"] = [max(length, columns.width * columns.padded) for length in columns.lengths]
         if return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = samples
-        return BatchEncoding(data, rows, tensor_type=return_tensors)
+        encodings: Sequence[Encoding] = rows
+        if columns.padded:
+            encodings = _PaddedWhenRead(rows, columns.width, self._padding(columns.side))
+        return BatchEncoding(data, encodings, tensor_type=return_tensors)
 
     def _tell_if_too_short(self, batch: Sequence[Any], split: bool, max_length: int) -> None:
         """The backend truncates nothing where the special tokens alone are too many; it does not say so."""
-        pair = any(isinstance(item, tuple) or (isinstance(item, list) and not split) for item in batch)
+        pair = _has_pairs(batch, split)
         added = self.num_special_tokens_to_add(pair)
         if added > max_length:
             self._advise(
@@ -417,22 +428,9 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
                 f"{'a pair' if pair else 'a text'}: nothing is truncated. Use at least {added}.",
             )
 
-    def _pad_rows(
-        self, rows: list[Encoding], strategy: PaddingStrategy, max_length: int | None, of: int | None, side: str
-    ) -> list[int]:
-        """Pad the encodings of a call to one length; their lengths before."""
-        lengths = [len(row) for row in rows]
-        if strategy is not PaddingStrategy.DO_NOT_PAD and rows:
-            fixed = max_length if strategy is PaddingStrategy.MAX_LENGTH else None
-            length = multiple(max(lengths) if fixed is None else fixed, of)
-            token, index, kind = self.pad_token, self.pad_token_id, self.pad_token_type_id
-            for row in rows:
-                row.pad(length, direction=side, pad_id=index, pad_type_id=kind, pad_token=token)
-        return lengths
-
     # Decoding
 
-    def _decode(
+    def _decode(  # fmt: skip
         self,
         token_ids: Any,
         skip_special_tokens: bool = False,
@@ -446,7 +444,9 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             raise ValueError(
                 f"decode needs one sequence of ids from 0 to {len(self) - 1} ({error}); batch_decode takes several"
             ) from error
-        clean = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        clean = (
+            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        )
         return self.clean_up_tokenization(text) if clean else text
 
     # Saving and training
@@ -488,7 +488,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
                 backend.enable_padding(**padding)
         return str(backend.to_str(pretty=True))
 
-    def train_new_from_iterator(
+    def train_new_from_iterator(  # fmt: skip
         self,
         text_iterator: Iterable[Any],
         vocab_size: int,
@@ -507,36 +507,98 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             special_tokens_map: special tokens to rename, old to new.
             kwargs: for the trainer of the `tokenizers` library.
         """
-        from xf.plugins.registry import load_attribute
-
-        train: Any = load_attribute("train_new_tokenizer")  # of xf-tokenizers: only who trains needs it
-        new: PreTrainedTokenizerFast = train(
+        new: PreTrainedTokenizerFast = token_tools().train_new_from_iterator(
             self, text_iterator, vocab_size, length, new_special_tokens, special_tokens_map, **kwargs
         )
         return new
 
 
+def _probes(backend: Tokenizer) -> Iterator[str]:
+    yield from _PROBES
+    yield from backend.get_vocab(False)
+
+
+def _has_pairs(batch: Sequence[Any], is_split_into_words: bool) -> bool:
+    return any(isinstance(item, tuple) or (isinstance(item, list) and not is_split_into_words) for item in batch)
+
+
 class _Columns:
-    """The fields of encodings as lists of rows, or as arrays where they are asked for and the rows are of one length."""
+    """The fields of encodings as padded rows: lists, or arrays where they are asked for and the rows are of one length."""
 
-    def __init__(self, rows: list[Encoding], arrays: bool) -> None:
-        self._rows = rows
-        lengths = {len(row) for row in rows}
-        self._width = (lengths.pop() if lengths else 0) if arrays and len(lengths) < 2 else None
+    def __init__(self, rows: list[Encoding], side: str, arrays: bool) -> None:
+        self.rows, self.side = rows, side
+        self.lengths = [len(row) for row in rows]
+        self.width = max(self.lengths, default=0)
+        self.padded = False
+        self._arrays = arrays
+        self._tokens: Any = None
 
-    def numbers(self, field: str) -> Any:
-        values = [getattr(row, field) for row in self._rows]
-        if self._width is None:
+    def pad(self, length: int | None, of: int | None) -> None:
+        """Pad to `length` (longer rows stay as they are), or to the longest row."""
+        wanted = multiple(self.width if length is None else length, of)
+        self._arrays = self._arrays and wanted >= self.width
+        self.padded, self.width = True, wanted
+
+    def _shape(self) -> tuple[int, int] | None:
+        """The shape of the array, None if there is to be none or the rows cannot be one."""
+        same = self.padded or min(self.lengths, default=0) == self.width
+        return (len(self.rows), self.width) if self._arrays and same else None
+
+    def _mask(self) -> Any:
+        """Where there are tokens, [rows, width] of bool."""
+        if self._tokens is None:
+            places = np.arange(self.width)
+            places = places if self.side == "right" else places[::-1]
+            self._tokens = places < np.array(self.lengths, dtype=np.int64)[:, None]
+        return self._tokens
+
+    def numbers(self, field: str | None, filler: int | None) -> Any:
+        """A field of numbers; None for zeros."""
+        shape = self._shape()
+        if shape is None:
+            values = (
+                [[0] * length for length in self.lengths] if field is None else [getattr(r, field) for r in self.rows]
+            )
+            return self.filled(values, filler)
+        if field is None:
+            return np.zeros(shape, np.int64)
+        flat = np.fromiter(chain.from_iterable(getattr(row, field) for row in self.rows), np.int64, sum(self.lengths))
+        if flat.size == shape[0] * shape[1]:
+            return flat.reshape(shape)
+        array = np.full(shape, filler, np.int64)
+        array[self._mask()] = flat
+        return array
+
+    def attention(self) -> Any:
+        shape = self._shape()
+        if shape is None:
+            return self.filled([[1] * length for length in self.lengths], 0)
+        return np.ones(shape, np.int64) if min(self.lengths, default=0) == self.width else self._mask().astype(np.int64)
+
+    def filled(self, values: list[list[Any]], filler: Any) -> list[list[Any]]:
+        """Rows of values, padded."""
+        if not self.padded:
             return values
-        count = len(values) * self._width
-        return np.fromiter(chain.from_iterable(values), np.int64, count).reshape(len(values), self._width)
+        rows = ((row, [filler] * (self.width - len(row))) for row in values)
+        return [row + rest if self.side == "right" else rest + row for row, rest in rows]
 
-    def attention(self, lengths: list[int], side: str) -> Any:
-        if self._width is None:
-            return self.numbers("attention_mask")
-        places = np.arange(self._width)
-        places = places if side == "right" else places[::-1]
-        return (places < np.array(lengths, dtype=np.int64)[:, None]).astype(np.int64)
+
+class _PaddedWhenRead(Sequence[Encoding]):
+    """The encodings of a call, which are padded only when somebody looks at them."""
+
+    def __init__(self, rows: list[Encoding], length: int, arguments: dict[str, Any]) -> None:
+        self._rows, self._length, self._arguments = rows, length, arguments
+        self._pending = True
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._pending:
+            for row in self._rows:
+                row.pad(self._length, **self._arguments)  # does nothing to a row that is padded already
+            self._pending = False
+        return self._rows[index]
 
 
 def read_tokenizer_file(path: str | Path) -> Tokenizer:

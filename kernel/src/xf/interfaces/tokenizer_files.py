@@ -239,7 +239,9 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
             mapped = checkpoint.read_json(SPECIAL_TOKENS_MAP_FILE) or {}
             for key, value in mapped.items():
                 many = isinstance(value, list)
-                tokens = [added_token_from(item, SPECIAL_TOKENS_MAP_FILE) for item in (value if many else [value]) if item]
+                tokens = [
+                    added_token_from(item, SPECIAL_TOKENS_MAP_FILE) for item in (value if many else [value]) if item
+                ]
                 for token in tokens:
                     if isinstance(token, AddedToken):
                         token.special = True
@@ -325,7 +327,9 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
             config.pop(key, None)
         decoder: dict[int, AddedToken] = self.added_tokens_decoder  # type: ignore[attr-defined]
         config["added_tokens_decoder"] = added_token_to(
-            dict(decoder), with_special=True, with_type=False  # ids as numbers, so that they are sorted as such
+            dict(decoder),
+            with_special=True,
+            with_type=False,  # ids as numbers, so that they are sorted as such
         )
         config["tokenizer_class"] = self._saved_class_name()
         if getattr(self, "_processor_class", None) is not None:

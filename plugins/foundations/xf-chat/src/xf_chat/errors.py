@@ -1,0 +1,17 @@
+"""What can go wrong with a chat template or with the description of a tool."""
+
+from __future__ import annotations
+
+from jinja2.exceptions import TemplateError
+
+
+class ChatTemplateError(TemplateError, ValueError):
+    """A template that cannot be read, fails, or asks for more than it may have."""
+
+
+class TypeHintParsingException(ValueError):  # noqa: N818 (the documented name)
+    """A type hint of a tool that has no JSON schema."""
+
+
+class DocstringParsingException(ValueError):  # noqa: N818 (the documented name)
+    """A tool whose docstring does not describe it."""
