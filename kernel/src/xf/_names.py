@@ -23,16 +23,8 @@ _BY_MODULE = {
     "xf.interfaces.cache": """
         Cache CacheLayerMixin CacheProcessor DynamicCache DynamicLayer EncoderDecoderCache
     """,
-    "xf.interfaces.callback": """
-        CallbackHandler DefaultFlowCallback EarlyStoppingCallback PrinterCallback ProgressCallback TrainerCallback
-        TrainerControl TrainerState
-    """,
     "xf.interfaces.config": "PretrainedConfig",
     "xf.interfaces.model": "PreTrainedModel",
-    "xf.interfaces.pipeline": """
-        ArgumentHandler ChunkPipeline CsvPipelineDataFormat JsonPipelineDataFormat PIPELINE_REGISTRY
-        PipedPipelineDataFormat Pipeline PipelineDataFormat PipelineException pipeline
-    """,
     "xf.interfaces.processor": """
         BatchFeature FeatureExtractionMixin ImageProcessingMixin ProcessorMixin SequenceFeatureExtractor
     """,
@@ -62,14 +54,11 @@ ALIASES: dict[str, str] = {
     "models.auto.modeling_auto": "xf.auto",
     "models.auto.processing_auto": "xf.auto",
     "models.auto.tokenization_auto": "xf.auto",
-    "pipelines.base": "xf.interfaces.pipeline",
-    "pipelines.pt_utils": "xf.interfaces.pipeline",
     "processing_utils": "xf.interfaces.processor",
     "quantizers.base": "xf.interfaces.quantizer",
     "tokenization_utils": "xf.interfaces.tokenizer",
     "tokenization_utils_base": "xf.interfaces.tokenizer",
     "tokenization_utils_fast": "xf.interfaces.tokenizer",
-    "trainer_callback": "xf.interfaces.callback",
     "utils.logging": "xf.logging",
 }
 
@@ -81,6 +70,6 @@ FOLDERS: dict[str, str] = {
     "integrations": "",
     "models": "",
     "models.auto": "xf.auto",
-    "pipelines": "xf.interfaces.pipeline",
+    "pipelines": "xf_pipelines.pipeline",
     "quantizers": "xf.interfaces.quantizer",
 }

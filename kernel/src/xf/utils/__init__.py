@@ -8,14 +8,8 @@ _HERE = {
     "ExplicitEnum": "enums",
     "PaddingStrategy": "enums",
     "TensorType": "enums",
-    "_LazyModule": "lazy",
-    "add_code_sample_docstrings": "docs",
-    "add_end_docstrings": "docs",
-    "add_start_docstrings": "docs",
-    "add_start_docstrings_to_model_forward": "docs",
     "cached_property": "properties",
     "define_import_structure": "import_utils",
-    "replace_return_docstrings": "docs",
     "requires": "import_utils",
     "requires_backends": "import_utils",
 }
@@ -29,7 +23,7 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f".{_HERE[name]}", __name__), name)
     if name.startswith("is_") and name.endswith("_available"):
         return getattr(importlib.import_module(".import_utils", __name__), name)
-    if name.startswith("_"):
+    if name.startswith("_") and name != "_LazyModule":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     return getattr(importlib.import_module("xf"), name)
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from xf import logging
-from xf.interfaces.pipeline import Pipeline
 from xf.utils import ExplicitEnum
+from xf_pipelines.pipeline import Pipeline
 
 logger = logging.get_logger(__name__)
 _UNSET = object()

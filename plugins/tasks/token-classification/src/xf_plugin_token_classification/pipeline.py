@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from xf import logging
-from xf.interfaces.pipeline import ChunkPipeline
+from xf_pipelines.pipeline import ChunkPipeline
 
 from .aggregation import AggregationStrategy, Token, aggregate, longest_of_overlapping
 

@@ -1,7 +1,7 @@
 """Pipelines: preprocess, forward, postprocess, over one input or a stream of them (spec: main_classes/pipelines.md).
 
 A task is a subclass of `Pipeline` with four methods, and says as data which models it takes and what it loads beside
-them. `pipeline_run` does the rest: streaming, batches by length, workers, errors per item.
+them. `run` does the rest: streaming, batches by length, workers, errors per item.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .. import logging
-from ..hub import PushToHubMixin
-from ..outputs import ModelOutput
-from .pipeline_factory import PIPELINE_REGISTRY, PipelineRegistry, check_task, get_supported_tasks, pipeline
-from .pipeline_formats import (
+from xf import logging
+from xf.hub import PushToHubMixin
+from xf.outputs import ModelOutput
+
+from .factory import PIPELINE_REGISTRY, PipelineRegistry, check_task, get_supported_tasks, pipeline
+from .formats import (
     ArgumentHandler,
     CsvPipelineDataFormat,
     JsonPipelineDataFormat,
@@ -31,7 +32,7 @@ from .pipeline_formats import (
     PipelineDataFormat,
     PipelineException,
 )
-from .pipeline_run import KeyDataset, KeyPairDataset, PipelineItemError, Run
+from .run import KeyDataset, KeyPairDataset, PipelineItemError, Run
 
 __all__ = [
     "ArgumentHandler", "ChunkPipeline", "CsvPipelineDataFormat", "JsonPipelineDataFormat", "KeyDataset",
@@ -334,7 +335,7 @@ def _assistant(model: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """The assistant model of assisted generation and, where its vocabulary differs, its tokenizer."""
     assistant, tokenizer = kwargs.pop("assistant_model", None), kwargs.pop("assistant_tokenizer", None)
     if isinstance(assistant, str):
-        from .. import auto
+        from xf import auto
 
         name = assistant
         loader: Any = getattr(auto, "AutoModelForCausalLM")  # noqa: B009 (made at run time)

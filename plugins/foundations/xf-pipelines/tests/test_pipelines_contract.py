@@ -15,10 +15,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from xf import PIPELINE_REGISTRY, ChunkPipeline, Pipeline, PipelineDataFormat, PipelineException, pipeline
-from xf.interfaces import pipeline_batching as batching
-from xf.interfaces.pipeline import KeyDataset, KeyPairDataset, PipelineItemError
 from xf.outputs import BaseModelOutput, ModelOutput
 from xf.plugins import PluginNotInstalledError, known, registry
+from xf_pipelines import batching
+from xf_pipelines.pipeline import KeyDataset, KeyPairDataset, PipelineItemError
 
 LETTERS = "abcdefghij"
 
@@ -216,7 +216,7 @@ def test_items_that_differ_in_more_than_length_are_not_put_together():
 
 
 def test_padding_fills_each_key_with_its_own_value(toy):
-    from xf.interfaces.pipeline_run import Run
+    from xf_pipelines.run import Run
 
     toy.feature_extractor = type("Extractor", (), {"padding_value": -1.0})()
     run = Run(toy, ({}, {}, {}), 2, 0, False)

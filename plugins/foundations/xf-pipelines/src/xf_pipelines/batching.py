@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..outputs import ModelOutput
+from xf.outputs import ModelOutput
 
 MASK = "attention_mask"
 # keys that are as long as the mask, with what fills them up; `input_ids` and sounds ask the tokenizer and the extractor

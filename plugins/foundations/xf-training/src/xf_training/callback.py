@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from .. import logging
+from xf import logging
 
 logger = logging.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class TrainerState:
 
     def save_to_json(self, json_path: str | os.PathLike[str]) -> None:
         """Write the state; the file is replaced whole."""
-        from ..checkpoint.atomic import write_json_atomic
+        from xf.checkpoint.atomic import write_json_atomic
 
         write_json_atomic(json_path, dataclasses.asdict(self))
 
@@ -338,7 +338,7 @@ class CallbackHandler(TrainerCallback):
         self, event: str, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Call every callback's method of that name."""
-        from ..plugins.hooks import hooks
+        from xf.plugins.hooks import hooks
 
         for callback in self.callbacks:
             returned = getattr(callback, event)(
@@ -518,23 +518,25 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
         }
 
 
+DISTRIBUTION = "xf-training"
+
+
 def find_callbacks(names: Sequence[str] | None = None) -> list[type[TrainerCallback]]:
     """The classes that installed plugins register under `names`; of all reporting integrations where it is None.
 
-    The kernel's own callbacks are not reporting integrations: the trainer adds them by itself.
+    The callbacks of this package are not reporting integrations: the trainer adds them by itself.
 
     Raises: the plugin errors for a name that cannot be used; an integration nobody asked for is skipped with a warning.
     """
-    from ..plugins import PluginError, registry
-    from ..plugins.index import KERNEL
-    from ..plugins.registry import tolerate
+    from xf.plugins import PluginError, registry
+    from xf.plugins.registry import tolerate
 
     callbacks = registry("callback")
     if names is not None:
         return [callbacks.get(name) for name in names]
     found = []
     for record in callbacks.records():
-        if record.status == "ok" and record.distribution != KERNEL:
+        if record.status == "ok" and record.distribution != DISTRIBUTION:
             try:
                 found.append(callbacks.get(record.name))
             except PluginError as error:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from .. import logging
-from .pipeline_batching import FILL, collate, length, plan, rows, split
+from xf import logging
+
+from .batching import FILL, collate, length, plan, rows, split
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline

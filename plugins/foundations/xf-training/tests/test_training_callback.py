@@ -21,7 +21,7 @@ from xf import (
     TrainerControl,
     TrainerState,
 )
-from xf.interfaces.callback import ExportableState, find_callbacks
+from xf_training.callback import ExportableState, find_callbacks
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "callbacks.json").read_text())
 EVENTS = [name for name in vars(TrainerCallback) if name.startswith("on_")]
@@ -160,7 +160,7 @@ def test_callbacks_of_plugins_are_found_by_name_and_all_of_them_where_nobody_nam
         "acme", {"xf.v1.callback": {"acme": "acme_cb:AcmeCallback", "broken": "acme_no:X"}}, {"acme_cb.py": source}
     )
     assert [found.__name__ for found in find_callbacks()] == ["AcmeCallback"]
-    assert [found.__name__ for found in find_callbacks(["acme", "printer"])] == ["AcmeCallback", "PrinterCallback"]
+    assert [found.__name__ for found in find_callbacks(["acme"])] == ["AcmeCallback"]
     with pytest.raises(ImportError):
         find_callbacks(["broken"])
 

@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from .import_utils import is_backend_available, make_dummy
+from xf.utils.import_utils import is_backend_available, make_dummy
 
 
 class _LazyModule(ModuleType):

@@ -1,4 +1,4 @@
-"""Record what the reference's callbacks do to the control, for test_kernel_callback.py; runs in the reference's environment.
+"""Record what the reference does to the control, for test_training_callback.py; runs in the reference environment.
 
 python record_callbacks.py goldens/callbacks.json
 """

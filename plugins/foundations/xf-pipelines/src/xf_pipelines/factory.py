@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import logging
-from ..plugins import PluginNotInstalledError, find_attribute, registry
-from ..plugins.registry import load_attribute
+from xf import logging
+from xf.plugins import PluginNotInstalledError, find_attribute, registry
+from xf.plugins.registry import load_attribute
 
 if TYPE_CHECKING:
     import torch
@@ -180,7 +180,7 @@ def pipeline(
         RuntimeError: neither a task nor a model, or a part of a model without the model.
         ValueError: arguments that contradict each other, or a part that nothing says where to find.
     """
-    from ..hub import refuse_remote_code
+    from xf.hub import refuse_remote_code
 
     refuse_remote_code({"trust_remote_code": trust_remote_code})
     if framework not in (None, "pt"):
@@ -266,7 +266,7 @@ def _model_options(
 def _config(config: Any, source: str, hub: dict[str, Any]) -> Any:
     if config is not None and not isinstance(config, (str, os.PathLike)):
         return config
-    from ..auto import AutoConfig
+    from xf.auto import AutoConfig
 
     return AutoConfig.from_pretrained(config or source, **hub)
 
@@ -308,8 +308,8 @@ def _default_model(task: str | None, entry: dict[str, Any], options: Any, revisi
         f"No model was named; the task {task} takes {name}" + (f" at revision {pinned}" if pinned else "") + ". "
         "Name a model and a revision for anything that is to last."
     )
-    from ..checkpoint import resolve
-    from ..hub import is_offline
+    from xf.checkpoint import resolve
+    from xf.hub import is_offline
 
     try:
         resolve(name, revision=revision or pinned or None).path("config.json")
@@ -343,7 +343,7 @@ def _model_class(chosen: type[Pipeline], config: Any) -> Any:
 
     Raises: PluginNotInstalledError with what to install; ValueError where models of this type have no such head.
     """
-    from .. import auto
+    from xf import auto
 
     architectures = getattr(config, "architectures", None) or []
     if not chosen.auto_model_heads and architectures:
@@ -383,7 +383,7 @@ def _load_parts(
 
 
 def _load_part(part: str, source: Any, hub: dict[str, Any]) -> Any:
-    from .. import auto
+    from xf import auto
 
     options = {key: value for key, value in hub.items() if key != "use_fast" or part in ("tokenizer", "processor")}
     if isinstance(source, tuple):
@@ -397,8 +397,8 @@ def _offers(chosen: type[Pipeline], part: str, name: str, config: Any, hub: dict
         return False
     if part != "tokenizer" and getattr(config, "model_type", "") not in registry(part):
         return False  # the kernel reads any tokenizer.json; the others need their family
-    from ..checkpoint import resolve
-    from ..checkpoint.source import pop_source_options
+    from xf.checkpoint import resolve
+    from xf.checkpoint.source import pop_source_options
 
     checkpoint = resolve(name, **pop_source_options(dict(hub)))
     return any(checkpoint.path(file) is not None for file in _FILES[part])

@@ -1,0 +1,1 @@
+"""Documented helpers of the older API."""

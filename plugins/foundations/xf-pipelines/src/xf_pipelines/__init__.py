@@ -1,0 +1,1 @@
+"""Pipelines: the contract of a task, its loop, the factory `pipeline()`."""

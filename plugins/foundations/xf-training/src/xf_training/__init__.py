@@ -1,0 +1,1 @@
+"""Training: events, state and control of a training loop."""
