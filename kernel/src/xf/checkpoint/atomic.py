@@ -97,7 +97,9 @@ def saving_directory(directory: str | os.PathLike[str], removable: Callable[[str
         yield saving
         stale = [name for name in saving._stale if name not in saving._order]
         write_json_atomic(staging / JOURNAL, {"order": saving._order, "remove": stale})
+        mode = (staging / JOURNAL).stat().st_mode & 0o777
         for name in saving._order:
+            os.chmod(staging / name, mode)  # some libraries write files that only their owner may read
             _sync_file(staging / name)
         _sync_folder(staging)
         os.rename(staging, target / COMMIT)

@@ -89,9 +89,7 @@ def plugin_formats(options: Mapping[str, Any]) -> list[tuple[str, CheckpointForm
     return found
 
 
-def find_plugin_format(
-    checkpoint: Checkpoint, options: Mapping[str, Any]
-) -> tuple[str, CheckpointFormat, str] | None:
+def find_plugin_format(checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[str, CheckpointFormat, str] | None:
     """The first installed format that detects a file of its own in `checkpoint`: (format name, format, file name)."""
     for name, candidate in plugin_formats(options):
         filename = candidate.detects(checkpoint, options)

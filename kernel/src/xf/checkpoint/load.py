@@ -242,7 +242,7 @@ def _account(model: Any, plan: Plan, placed: set[str], report: LoadReport, optio
     wrong = {name for name, _, _ in report.mismatched}
     absent = missing_names(plan, placed)
     classify_missing(model, plan, [name for name in absent if name not in wrong], report, options.allow_missing)
-    report.newly_initialised += [name for name in absent if name in wrong]
+    report.newly_initialised = sorted([*report.newly_initialised, *(name for name in absent if name in wrong)])
     if plan.expected and not placed:
         report.errors.append("no tensor of the files fits the model: it is a checkpoint of another architecture")
     if report.missing:
@@ -349,7 +349,7 @@ def _complete(model: Any, report: LoadReport, device: torch.device) -> None:
 def _say(report: LoadReport) -> None:
     if report.newly_initialised:
         logger.warning(
-            f"{report.model}: not in {report.name}, so new and random: {shorten(sorted(report.newly_initialised))}. "
+            f"{report.model}: not in {report.name}, so new and random: {shorten(report.newly_initialised)}. "
             "Train these parts before you use the model's results."
         )
     for warning in report.warnings:

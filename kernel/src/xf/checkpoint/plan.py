@@ -140,8 +140,8 @@ def _resolve_ties(model: nn.Module, plan: Plan, report: LoadReport) -> None:
 
 
 def missing_names(plan: Plan, placed: set[str]) -> list[str]:
-    """Parameters and persistent buffers that got no tensor, in the model's order; a tie counts with its source."""
-    return [name for name in plan.expected if name not in placed and plan.ties.get(name) not in placed]
+    """Parameters and persistent buffers that got no tensor, in the model's order; a tied name goes with its source."""
+    return [name for name in plan.expected if name not in placed and name not in plan.ties]
 
 
 def classify_missing(

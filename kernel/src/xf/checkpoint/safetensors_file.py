@@ -98,11 +98,11 @@ class SafetensorsFile:
     def get(self, name: str) -> torch.Tensor:
         entry = self.entries[name]
         if entry.start == entry.stop:
-            return torch.empty(entry.shape, dtype=entry.dtype)
+            return torch.empty(entry.shape, dtype=entry.dtype, device="cpu")
         if self._bytes is None:
             size = self.path.stat().st_size
             storage: Any = torch.UntypedStorage.from_file(str(self.path), shared=False, nbytes=size)
-            self._bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
+            self._bytes = torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage)
         data = self._bytes[self._begin + entry.start : self._begin + entry.stop]
         if data.storage_offset() % entry.dtype.itemsize:  # a header of odd length: torch views need alignment
             data = data.clone()

@@ -70,7 +70,8 @@ def save_pretrained(
         name = SAFE_NAME if safe_serialization else BIN_NAME
         with saving_directory(folder, is_weight_file) as saving:
             _write_config(model, saving)
-            _write_weights(tensors, saving, name, variant, max_shard_size, save_function)
+            count = sum(parameter.numel() for parameter in model.parameters())
+            _write_weights(tensors, saving, name, variant, max_shard_size, save_function, count)
             _mark_stale(folder, saving, name, variant)
         _warn_of_others(folder, name)
 
@@ -144,6 +145,7 @@ def _write_weights(
     variant: str | None,
     max_shard_size: int | str,
     save_function: Callable[..., Any],
+    parameter_count: int,
 ) -> None:
     from huggingface_hub import split_torch_state_dict_into_shards
     from safetensors.torch import save_file
@@ -160,8 +162,8 @@ def _write_weights(
         else:
             save_function(shard, saving.path(filename))
     if split.is_sharded:
-        count = sum(tensor.numel() for tensor in tensors.values())
-        index = {"metadata": {"total_parameters": count, **split.metadata}, "weight_map": split.tensor_to_filename}
+        metadata = {"total_parameters": parameter_count, **split.metadata}
+        index = {"metadata": metadata, "weight_map": split.tensor_to_filename}
         filename = f"{name}.index.{variant}.json" if variant else f"{name}.index.json"
         saving.path(filename).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
 
