@@ -23,6 +23,7 @@ _EXPORTS = {
     "MaskConformance": "mask",
     "CacheConformance": "cache",
     "LogitsProcessorConformance": "logits",
+    "QuantizerConformance": "quantizer",
     "NetworkUseError": "network",
     "no_network": "network",
     "write_distribution": "distributions",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .logits import LogitsProcessorConformance
     from .mask import MaskConformance, MaskFunctionConformance
     from .network import NetworkUseError, no_network
+    from .quantizer import QuantizerConformance
     from .reference import (
         answer_case,
         assert_same_outputs,
