@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xf.interfaces.processor import BatchFeature, ImageProcessingMixin
+from xf_processing import BatchFeature, ImageProcessingMixin
 from xf_vision.image_transforms import center_crop, normalize, rescale
 from xf_vision.image_types import ChannelDimension
 from xf_vision.patches import get_patch_output_size, select_best_resolution

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xf.interfaces.processor import BatchFeature
+from xf_processing import BatchFeature
 from xf_vision import torch_transforms as transforms
 from xf_vision.argument_checks import check_size_values, validate_kwargs, validate_preprocess_arguments
 from xf_vision.channels import convert_to_rgb

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xf import logging
-from xf.interfaces.processor import BatchFeature
+from xf_processing import BatchFeature
 from xf_vision import torch_transforms as transforms
 from xf_vision.argument_checks import validate_kwargs
 from xf_vision.image_layout import infer_channel_dimension_format
@@ -21,10 +21,10 @@ from xf_vision.video_utils import group_videos_by_shape, make_batched_videos, re
 
 logger = logging.get_logger(__name__)
 
-__all__ = ["BaseVideoProcessor", "VideosKwargs"]
+__all__ = ["BaseVideoProcessor", "DefaultVideoProcessorKwargs"]
 
 
-class VideosKwargs(TypedDict, total=False):
+class DefaultVideoProcessorKwargs(TypedDict, total=False):
     """Settings of every video processor. A subclass may add its own."""
 
     do_convert_rgb: bool | None
@@ -66,12 +66,12 @@ class BaseVideoProcessor(BaseImageProcessorFast):
     fps: float | None = None
     num_frames: int | None = None
     video_metadata: Any = None
-    valid_kwargs: ClassVar[Any] = VideosKwargs
+    valid_kwargs: ClassVar[Any] = DefaultVideoProcessorKwargs
     model_input_names: list[str] = ["pixel_values_videos"]
 
     @classmethod
     def _setting_names(cls) -> list[str]:
-        return list(dict.fromkeys([*VideosKwargs.__annotations__, *cls.valid_kwargs.__annotations__]))
+        return list(dict.fromkeys([*DefaultVideoProcessorKwargs.__annotations__, *cls.valid_kwargs.__annotations__]))
 
     def __call__(self, videos: Any, *args: Any, **kwargs: Any) -> BatchFeature:  # type: ignore[override]
         """Preprocess one video or a batch; see `preprocess`."""
