@@ -16,7 +16,7 @@ from xf.outputs import (
     Seq2SeqLMOutput,
     SequenceClassifierOutput,
 )
-from xf_generation import GenerationMixin
+from xf_generation.mixin import GenerationMixin
 from xf_plugin_whisper.configuration import WhisperConfig
 from xf_plugin_whisper.decoder import WhisperDecoder, WhisperModel
 from xf_plugin_whisper.generation import WhisperGenerationMixin

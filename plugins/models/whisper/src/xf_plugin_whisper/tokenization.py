@@ -13,12 +13,12 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processo
 from tokenizers.models import BPE
 
 from xf.checkpoint.atomic import write_atomic
-from xf.interfaces.batch_encoding import to_py_obj
-from xf.interfaces.tokenizer_fast import PreTrainedTokenizerFast
+from xf.utils.tensors import to_py_obj
 from xf_plugin_whisper.languages import LANGUAGES, TASKS, TO_LANGUAGE_CODE
 from xf_plugin_whisper.normalization import BasicTextNormalizer, EnglishTextNormalizer
 from xf_plugin_whisper.timestamps import SEGMENT_STEPS, TIME_PRECISION, WindowClock, split_at_timestamps
 from xf_plugin_whisper.transcript import decode_asr
+from xf_tokenizers.tokenizer_fast import PreTrainedTokenizerFast
 
 _TIMESTAMP_TEXT = re.compile(r"<\|(\d+\.\d+)\|>")
 
