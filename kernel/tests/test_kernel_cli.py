@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from xf import cli
-from xf.commands.run import _plain, readable, separate
 from xf.explain import Choice, Explanation, explain_checkpoint
 from xf.plugins import known
+from xf_pipelines.command import _plain, readable, separate
 from xf_testing.distributions import write_distribution
 
 FAMILY = {

@@ -25,12 +25,6 @@ _BY_MODULE = {
     """,
     "xf.interfaces.config": "PretrainedConfig",
     "xf.interfaces.model": "PreTrainedModel",
-    "xf.interfaces.processor": """
-        BatchFeature FeatureExtractionMixin ImageProcessingMixin ProcessorMixin SequenceFeatureExtractor
-    """,
-    "xf.interfaces.tokenizer": """
-        AddedToken BatchEncoding CharSpan PreTrainedTokenizer PreTrainedTokenizerBase PreTrainedTokenizerFast TokenSpan
-    """,
     "xf.hub": "PushToHubMixin",
     "xf.outputs": "ModelOutput",
     "xf.utils": "TensorType",
@@ -42,8 +36,6 @@ NAMES: dict[str, str] = {name: module for module, names in _BY_MODULE.items() fo
 ALIASES: dict[str, str] = {
     "cache_utils": "xf.interfaces.cache",
     "configuration_utils": "xf.interfaces.config",
-    "feature_extraction_sequence_utils": "xf.interfaces.processor",
-    "feature_extraction_utils": "xf.interfaces.processor",
     "masking_utils": "xf.interfaces.mask",
     "modeling_outputs": "xf.outputs",
     "modeling_utils": "xf.interfaces.model",
@@ -54,11 +46,7 @@ ALIASES: dict[str, str] = {
     "models.auto.modeling_auto": "xf.auto",
     "models.auto.processing_auto": "xf.auto",
     "models.auto.tokenization_auto": "xf.auto",
-    "processing_utils": "xf.interfaces.processor",
     "quantizers.base": "xf.interfaces.quantizer",
-    "tokenization_utils": "xf.interfaces.tokenizer",
-    "tokenization_utils_base": "xf.interfaces.tokenizer",
-    "tokenization_utils_fast": "xf.interfaces.tokenizer",
     "utils.logging": "xf.logging",
 }
 

@@ -393,9 +393,9 @@ def _name_of(name_or_path: Any) -> str:
 
 
 def _generic_tokenizer() -> Any:
-    from .interfaces.tokenizer import PreTrainedTokenizerFast
+    from .plugins.registry import load_attribute
 
-    return PreTrainedTokenizerFast
+    return load_attribute("PreTrainedTokenizerFast")
 
 
 def _install_line(group: str, name: str, attribute: str = "") -> str:

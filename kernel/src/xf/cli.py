@@ -53,7 +53,10 @@ def _dispatch(arguments: list[str]) -> int:
         "plugins": ("what is installed, and where a name comes from", _plugins_arguments),
         "doctor": ("check this installation", _doctor_arguments),
         "explain": ("what loading a checkpoint would choose, and why", _explain_arguments),
-        "run": ("run a task on texts, files or addresses", _run_arguments),
+        "run": (
+            "run a task on texts, files or addresses",
+            lambda parser: _run_command().add_arguments(parser) if name == "run" else None,
+        ),
     }
     parser = argparse.ArgumentParser(prog="xf", description="Published checkpoints through installed plugins.")
     parser.add_argument("--version", action="version", version=f"xf-kernel {VERSION}")
@@ -64,10 +67,9 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in own:
         _add_plugin_commands(commands, name, own)
     if name == "run":  # what this command does not know is a parameter of the task
-        from .commands.run import run, separate
-
-        arguments, parameters = separate(arguments)
-        return run(parser.parse_args(arguments), parameters)
+        command_run = _run_command()
+        arguments, parameters = command_run.separate(arguments)
+        return int(command_run.run(parser.parse_args(arguments), parameters))
     parsed = parser.parse_args(arguments)
     if not hasattr(parsed, "function"):
         parser.print_help()
@@ -221,10 +223,11 @@ def _explain(arguments: argparse.Namespace) -> int:
 # --- xf run
 
 
-def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    from .commands.run import add_arguments
+def _run_command() -> Any:
+    """The module that runs tasks: it comes with xf-pipelines, which every task requires."""
+    from .plugins import registry
 
-    add_arguments(parser)
+    return registry("command").get("run")
 
 
 # --- output

@@ -19,7 +19,8 @@ from jinja2 import Template, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from xf.interfaces.batch_encoding import BatchEncoding
+
+from xf_tokenizers.batch_encoding import BatchEncoding
 
 from .errors import ChatTemplateError
 from .limits import LimitedEnvironment, budget, limited

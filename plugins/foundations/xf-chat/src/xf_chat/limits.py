@@ -36,6 +36,7 @@ MAX_BITS = 100_000
 #: Widths in formats.
 MAX_WIDTH = 10_000
 _WIDE = re.compile(r"\d{6}")
+_NESTED = re.compile(r"\{[^{}]*\{")
 _WIDENING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs"})
 
 _budget: ContextVar[list[float] | None] = ContextVar("budget", default=None)
@@ -175,7 +176,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         owner = getattr(__obj, "__self__", None)
         if isinstance(owner, str):
             if __obj.__name__ in _WIDENING:
-                _check_format(owner, (*args, *kwargs.values()))
+                _check_widths((*args, *kwargs.values()))
             elif __obj.__name__ in ("replace", "join") and args:
                 # The result has at most this many characters.
                 longest = max([len(a) for a in args if isinstance(a, (str, list, tuple))], default=1)
@@ -184,14 +185,18 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         return limited(super().call(__context, __obj, *args, **kwargs))
 
 
+def _check_widths(values: Iterable[Any]) -> None:
+    for value in values:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_WIDTH:
+            raise SecurityError(f"{value} is too large a width")
+
+
 def _check_format(text: str, values: Iterable[Any]) -> None:
     """Refuse widths that would make a huge text: in the format itself, or given as values of `*` and `{:{width}}`."""
     if _WIDE.search(text):
         raise SecurityError("a width in a format is too large")
-    nested = "*" in text or text.count("{") > 1
-    for value in values if nested or not any(mark in text for mark in "%{") else ():
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_WIDTH:
-            raise SecurityError(f"{value} is too large a width")
+    if "*" in text or _NESTED.search(text):
+        _check_widths(values)
 
 
 def _format(value: str, *args: Any, **kwargs: Any) -> str:

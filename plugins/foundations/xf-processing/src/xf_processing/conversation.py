@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xf.interfaces.chat_template import chat_engine, choose_chat_template
-from xf.interfaces.tokenizer import PreTrainedTokenizerBase
+from xf_tokenizers.tokenizer import PreTrainedTokenizerBase
 
 #: The keys of a content part under which the thing itself or its place is given.
 _SOURCES = {
@@ -15,7 +15,13 @@ _SOURCES = {
     "audio": ("audio", "url", "path"),
 }
 #: Arguments of apply_chat_template that only the template reads.
-_TEMPLATE_ARGUMENTS = ("tools", "documents", "add_generation_prompt", "continue_final_message", "return_assistant_tokens_mask")
+_TEMPLATE_ARGUMENTS = (
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    "continue_final_message",
+    "return_assistant_tokens_mask",
+)
 
 
 class ConversationMixin:

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, Union
 
 from xf import logging
-from xf.interfaces.batch_encoding import TruncationStrategy
 from xf.utils.enums import PaddingStrategy, TensorType
+from xf_tokenizers.batch_encoding import TruncationStrategy
 
 logger = logging.get_logger(__name__)
 

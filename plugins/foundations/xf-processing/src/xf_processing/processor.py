@@ -14,10 +14,10 @@ from xf import logging
 from xf.checkpoint import Checkpoint
 from xf.checkpoint.atomic import write_atomic
 from xf.hub import PushToHubMixin, pushing
-from xf.interfaces.batch_feature import BatchFeature
-from xf.interfaces.feature_extraction import PROCESSOR_NAME, PreprocessorMixin, open_checkpoint
-from xf.interfaces.tokenizer import PreTrainedTokenizerBase
-from xf.interfaces.tokenizer_files import read_chat_template, write_chat_templates
+from xf_processing.batch_feature import BatchFeature
+from xf_processing.feature_extraction import PROCESSOR_NAME, PreprocessorMixin, open_checkpoint
+from xf_tokenizers.tokenizer import PreTrainedTokenizerBase
+from xf_tokenizers.tokenizer_files import read_chat_template, write_chat_templates
 
 from .conversation import ConversationMixin
 from .kwargs import KINDS, ProcessingKwargs, merge_kwargs
@@ -67,7 +67,9 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
         given = dict(zip(names, args))
         for name, value in kwargs.items():
             if name not in names or name in given:
-                raise TypeError(f"unexpected argument {name!r}: the parts of {type(self).__name__} are {', '.join(names)}")
+                raise TypeError(
+                    f"unexpected argument {name!r}: the parts of {type(self).__name__} are {', '.join(names)}"
+                )
             given[name] = value
         for name in names:
             self.check_argument_for_proper_class(name, given.get(name))
@@ -253,7 +255,9 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
             setattr(made, key, value)
         return (made, {key: value for key, value in kwargs.items() if key not in names}) if return_unused else made
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any
+    ) -> list[str]:
         """Write the files of all parts, the processor's settings and its chat template into a folder.
 
         Returns the paths of the processor's own files.

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from xf.interfaces.batch_encoding import is_torch_tensor, to_array
-from xf.interfaces.batch_feature import BatchFeature
-from xf.interfaces.feature_extraction import FeatureExtractionMixin
-from xf.interfaces.token_sequences import check_side, multiple
 from xf.utils.enums import PaddingStrategy, TensorType
+from xf.utils.tensors import is_torch_tensor, to_array
+from xf_processing.batch_feature import BatchFeature
+from xf_processing.feature_extraction import FeatureExtractionMixin
+from xf_tokenizers.token_sequences import check_side, multiple
 
 
 class SequenceFeatureExtractor(FeatureExtractionMixin):
@@ -139,5 +139,7 @@ class SequenceFeatureExtractor(FeatureExtractionMixin):
         if strategy is PaddingStrategy.MAX_LENGTH and max_length is None:
             raise ValueError("padding='max_length' needs max_length")
         if strategy is not PaddingStrategy.DO_NOT_PAD and self.padding_value is None:
-            raise ValueError("padding needs a padding_value: set it, for example `feature_extractor.padding_value = 0.0`")
+            raise ValueError(
+                "padding needs a padding_value: set it, for example `feature_extractor.padding_value = 0.0`"
+            )
         return strategy

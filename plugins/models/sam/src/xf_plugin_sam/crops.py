@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from xf_plugin_sam.coordinates import scale_coordinates
 from xf_vision.image_layout import get_image_size, infer_channel_dimension_format
 from xf_vision.image_types import ChannelDimension
-from xf_plugin_sam.coordinates import scale_coordinates
 
 PADDING_POINT = -10  # label of points that only fill up a batch
 

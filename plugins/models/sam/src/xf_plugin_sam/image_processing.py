@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xf_processing import BatchFeature
+from xf import logging
 from xf_plugin_sam.coordinates import resized_shape
 from xf_plugin_sam.postprocessing import SamPostProcessingMixin
+from xf_processing import BatchFeature
 from xf_vision.argument_checks import check_size_values, validate_preprocess_arguments
 from xf_vision.image_layout import get_image_size, infer_channel_dimension_format, is_scaled_image
 from xf_vision.image_lists import make_flat_list_of_images
@@ -22,7 +23,6 @@ from xf_vision.image_types import (
     to_numpy_array,
 )
 from xf_vision.sizes import get_size_dict
-from xf import logging
 
 logger = logging.get_logger(__name__)
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xf_processing import BatchFeature
 from xf_plugin_sam.coordinates import resized_shape
 from xf_plugin_sam.image_processing import _edge, _square
 from xf_plugin_sam.postprocessing import SamPostProcessingMixin
+from xf_processing import BatchFeature
 from xf_vision import torch_transforms as transforms
 from xf_vision.grouping import group_images_by_shape, reorder_images
 from xf_vision.image_lists import make_flat_list_of_images

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xf_processing import BatchFeature
 from xf_plugin_sam.coordinates import scale_coordinates
+from xf_processing import BatchFeature
 from xf_processing.kwargs import ImagesKwargs, ProcessingKwargs
 from xf_processing.processor import ProcessorMixin
 from xf_vision.image_types import is_torch_tensor

@@ -9,8 +9,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from xf_blocks.activations import ACT2FN
 
+from xf_blocks.activations import ACT2FN
 from xf_plugin_sam.configuration import SamPromptEncoderConfig, SamVisionConfig
 from xf_plugin_sam.vision import SamLayerNorm
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from xf_blocks.activations import ACT2FN
 
 from xf.interfaces.attention import AttentionModule
 from xf.interfaces.model_utils import GradientCheckpointingLayer
 from xf.outputs import ModelOutput
+from xf_blocks.activations import ACT2FN
 from xf_plugin_sam.configuration import SamVisionConfig
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from tokenizers import AddedToken
 
 from xf import logging
+from xf.interfaces.chat_template import ChatTemplateMixin
+from xf.utils.tensors import to_py_obj
 
 from .batch_encoding import (
     BatchEncoding,
@@ -23,9 +25,7 @@ from .batch_encoding import (
     TensorType,
     TokenSpan,
     TruncationStrategy,
-    to_py_obj,
 )
-from .chat_template import ChatTemplateMixin
 from .special_tokens import SpecialTokensMixin
 from .token_sequences import LARGE_INTEGER, VERY_LARGE_INTEGER, TokenSequencesMixin, check_side
 from .tokenizer_files import TokenizerFilesMixin, added_token_to, chat_template_from

@@ -77,7 +77,8 @@ def _value(text: str) -> Any:
 
 def run(arguments: argparse.Namespace, parameters: dict[str, Any]) -> int:
     """Build the pipeline, run it, print the results."""
-    from ..interfaces.pipeline import PipelineDataFormat, pipeline
+    from .factory import pipeline
+    from .formats import PipelineDataFormat
 
     options = {name: getattr(arguments, name) for name in ("model", "tokenizer", "revision", "device")}
     options |= {"torch_dtype": arguments.dtype, "model_kwargs": arguments.model_kwargs}

@@ -11,15 +11,9 @@ from typing import Any
 import numpy as np
 
 from xf import logging
+from xf.utils.tensors import is_torch_tensor, to_py_obj
 
-from .batch_encoding import (
-    BatchEncoding,
-    PaddingStrategy,
-    TensorType,
-    TruncationStrategy,
-    is_torch_tensor,
-    to_py_obj,
-)
+from .batch_encoding import BatchEncoding, PaddingStrategy, TensorType, TruncationStrategy
 from .special_tokens import SpecialTokensMixin
 
 logger = logging.get_logger(__name__)

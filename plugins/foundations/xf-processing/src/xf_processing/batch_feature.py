@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from xf.utils.enums import TensorType
-
-from .batch_encoding import is_torch_tensor, tensor_converter
+from xf.utils.tensors import is_torch_tensor, tensor_converter
 
 Self = TypeVar("Self", bound="BatchFeature")
 

@@ -1,0 +1,1 @@
+"""The pure Python base class of tokenizers, and pipelines from vocabulary files."""
