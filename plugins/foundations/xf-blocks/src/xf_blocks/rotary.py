@@ -67,10 +67,7 @@ class RotaryEmbedding(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryEmbedding:
         exact = self.inv_freq
         super()._apply(fn, recurse)
-        if self.inv_freq.is_meta:
-            self.inv_freq = exact
-        elif self.inv_freq.dtype != exact.dtype:
-            self.inv_freq = exact.to(self.inv_freq.device)
+        self.inv_freq = exact if self.inv_freq.is_meta else exact.to(self.inv_freq.device)
         self._table = None
         return self
 
@@ -150,9 +147,9 @@ def dynamic_rope_update(rope_forward: Callable[..., Any]) -> Callable[..., Any]:
         elif self.rope_type == "longrope":
             length = int(position_ids.max()) + 1
             if length > longrope_original_length(self.config):
-                _set_frequencies(self, self.rope_init_fn(self.config, x.device, seq_len=length)[0])
+                self.inv_freq = self.rope_init_fn(self.config, x.device, seq_len=length)[0]
             else:
-                _set_frequencies(self, self.original_inv_freq.to(x.device))
+                self.inv_freq = self.original_inv_freq.to(x.device)
         return rope_forward(self, x, position_ids, *args, **kwargs)
 
     return forward
@@ -161,12 +158,8 @@ def dynamic_rope_update(rope_forward: Callable[..., Any]) -> Callable[..., Any]:
 def _renew_dynamic(module: Any, length: Tensor, device: torch.device) -> None:
     if length > module.max_seq_len_cached:
         inv_freq, module.attention_scaling = module.rope_init_fn(module.config, device, seq_len=length)
-        _set_frequencies(module, inv_freq)
+        module.inv_freq = inv_freq
         module.max_seq_len_cached = length
     if length < module.original_max_seq_len < module.max_seq_len_cached:
-        _set_frequencies(module, module.original_inv_freq.to(device))
+        module.inv_freq = module.original_inv_freq.to(device)
         module.max_seq_len_cached = module.original_max_seq_len
-
-
-def _set_frequencies(module: Any, inv_freq: Tensor) -> None:
-    module.register_buffer("inv_freq", inv_freq, persistent=False)

@@ -23,7 +23,7 @@ class TextSelfAttention(AttentionModule):
     def __init__(self, config: Any, layer_idx: int) -> None:
         super().__init__(config)
         heads = config.num_attention_heads
-        if config.hidden_size % heads and not hasattr(config, "embedding_size"):
+        if config.hidden_size % heads:
             raise ValueError(f"hidden_size ({config.hidden_size}) must be a multiple of num_attention_heads ({heads}).")
         self.layer_idx = layer_idx
         self.num_attention_heads = heads

@@ -146,7 +146,7 @@ class BertForPreTraining(BertWithPredictions):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> BertForPreTrainingOutput:
-        """As `BertModel`, and: labels (B, T), -100 where there is no loss; next_sentence_label (B,), 0 where B follows A.
+        """As `BertModel`, and: labels (B, T), -100 where there is no loss; next_sentence_label (B,), 0 if it follows.
 
         The loss, if both are given, is the sum of the two means.
         """
