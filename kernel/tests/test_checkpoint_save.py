@@ -152,9 +152,7 @@ def loaded_size(folder: Path) -> int:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked children")
-@pytest.mark.parametrize(
-    ("old", "new"), [("2KB", "2KB"), ("5GB", "2KB"), ("2KB", "5GB"), ("5GB", "5GB")]
-)
+@pytest.mark.parametrize(("old", "new"), [("2KB", "2KB"), ("5GB", "2KB"), ("2KB", "5GB"), ("5GB", "5GB")])
 def test_a_kill_at_any_step_leaves_old_or_new_whole(old: str, new: str, tmp_path: Path) -> None:
     import safetensors.torch
 

@@ -113,9 +113,7 @@ def _stamps(folder: str | os.PathLike[str]) -> dict[str, tuple[int, int]]:
     return {name: (s.st_ino, s.st_mtime_ns) for name, s in stamps.items() if not name.startswith(".")}
 
 
-def _upload(
-    folder: str | os.PathLike[str], repo_id: str, before: dict[str, tuple[int, int]], **options: Any
-) -> str:
+def _upload(folder: str | os.PathLike[str], repo_id: str, before: dict[str, tuple[int, int]], **options: Any) -> str:
     """Upload the files of `folder` that are new or changed since `before`."""
     from huggingface_hub import HfApi
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from xf import logging
-from xf.checkpoint.atomic import COMMIT, JOURNAL, read_journal
+from xf.checkpoint.atomic import COMMIT, JOURNAL, read_journal, write_atomic
 from xf.checkpoint.errors import CheckpointError
 from xf.hub import is_offline
 
@@ -143,6 +143,7 @@ class HubCheckpoint(Checkpoint):
         if commit is None:
             raise _not_cached(name, asked, self._cache_dir)
         super().__init__(name, self._storage / "snapshots" / commit / self._subfolder, origin="hub", revision=commit)
+        self._reference = None if self._local_only or asked == commit else self._storage / "refs" / asked
 
     def _ask_hub(self, name: str, revision: str) -> str | None:
         """The commit of `revision`, and the file names into `_files`; None when the hub cannot be reached."""
@@ -168,8 +169,7 @@ class HubCheckpoint(Checkpoint):
 
     def _cached_commit(self, revision: str) -> str | None:
         """The commit that the cache has for a branch or tag, or `revision` itself when it is a commit."""
-        if ".." in PurePosixPath(revision).parts:
-            raise CheckpointError(f"{revision!r} is not a revision")
+        inside(revision, f"revision of {self._storage.name}")
         if (self._storage / "snapshots" / revision).is_dir():
             return revision
         reference = self._storage / "refs" / revision
@@ -178,7 +178,10 @@ class HubCheckpoint(Checkpoint):
 
     def path(self, filename: str) -> Path | None:
         found = super().path(filename)
-        if self._local_only or (found is not None and not self._force):
+        if self._local_only:
+            return found
+        if found is not None and not self._force:
+            self._note_reference()
             return found
         remote = (PurePosixPath(self._subfolder) / inside(filename, self.name)).as_posix()
         if self._files is not None and remote not in self._files:
@@ -187,15 +190,13 @@ class HubCheckpoint(Checkpoint):
         from huggingface_hub.errors import EntryNotFoundError
 
         try:
-            return Path(
-                hf_hub_download(
-                    self.name,
-                    remote,
-                    revision=self.revision,
-                    cache_dir=self._cache_dir,
-                    token=self._token,
-                    force_download=self._force,
-                )
+            path = hf_hub_download(
+                self.name,
+                remote,
+                revision=self.revision,
+                cache_dir=self._cache_dir,
+                token=self._token,
+                force_download=self._force,
             )
         except EntryNotFoundError:
             return None
@@ -204,6 +205,14 @@ class HubCheckpoint(Checkpoint):
                 f"{remote} of {self.name} could not be downloaded ({type(error).__name__}: {error}). "
                 "What is complete in the cache stays; try again to go on."
             ) from error
+        self._note_reference()
+        return Path(path)
+
+    def _note_reference(self) -> None:
+        """Write what commit the branch is, so that it is found offline; not before there is a file to find."""
+        if self._reference is not None:
+            write_atomic(self._reference, str(self.revision))
+            self._reference = None
 
     def list(self) -> list[str]:
         if self._files is None:
@@ -376,6 +385,6 @@ def _unknown_name(name: str) -> CheckpointError:
 def _not_cached(name: str, revision: str, cache_dir: Path) -> CheckpointError:
     return CheckpointError(
         f"{name!r} is no folder here, {Path.cwd()}{_here(name)}, and revision {revision!r} is not in the cache "
-        f"{cache_dir}; the hub was not asked (offline, local_files_only, or unreachable). Do one of: load it once with a connection; "
-        "unset XF_OFFLINE and HF_HUB_OFFLINE; pass cache_dir= of another cache; pass the path of a folder."
+        f"{cache_dir}; the hub was not asked (offline, local_files_only, or unreachable). Do one of: load it once with "
+        "a connection; unset XF_OFFLINE and HF_HUB_OFFLINE; pass cache_dir= of another cache; pass the path of a folder."
     )
