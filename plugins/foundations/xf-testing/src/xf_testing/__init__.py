@@ -24,6 +24,14 @@ _EXPORTS = {
     "CacheConformance": "cache",
     "LogitsProcessorConformance": "logits",
     "QuantizerConformance": "quantizer",
+    "CallbackConformance": "callback",
+    "CheckpointFormatConformance": "checkpoint_format",
+    "CommandConformance": "command",
+    "ModelConformance": "model",
+    "PipelineConformance": "pipeline",
+    "TokenizerConformance": "tokenizer",
+    "ImageProcessorConformance": "processor",
+    "FeatureExtractorConformance": "processor",
     "NetworkUseError": "network",
     "no_network": "network",
     "write_distribution": "distributions",
@@ -47,10 +55,16 @@ if TYPE_CHECKING:
     from .attention import AttentionConformance
     from .base import Conformance, ConformanceError
     from .cache import CacheConformance
+    from .callback import CallbackConformance
+    from .checkpoint_format import CheckpointFormatConformance
+    from .command import CommandConformance
     from .distributions import write_distribution
     from .logits import LogitsProcessorConformance
     from .mask import MaskConformance, MaskFunctionConformance
+    from .model import ModelConformance
     from .network import NetworkUseError, no_network
+    from .pipeline import PipelineConformance
+    from .processor import FeatureExtractorConformance, ImageProcessorConformance
     from .quantizer import QuantizerConformance
     from .reference import (
         answer_case,
@@ -63,6 +77,7 @@ if TYPE_CHECKING:
         run_reference,
     )
     from .tiny import fill_weights, shrink, tiny_checkpoint, tiny_floats, tiny_ids
+    from .tokenizer import TokenizerConformance
 
 
 def __getattr__(name: str) -> Any:

@@ -102,8 +102,10 @@ def shrink(config_class: Any, **settings: Any) -> Any:
     for key, value in known.items():
         if key.endswith("_token_id") and isinstance(value, int) and vocab and value >= vocab:
             changes[key] = vocab - 1
-        if key.endswith("_token_id") and isinstance(value, list):
+        if key.endswith("_token_id") and isinstance(value, list) and vocab:
             changes[key] = [v if v < vocab else vocab - 1 for v in value]
+        if key == "pad_token_id" and value is None:
+            changes[key] = 0  # heads that look for the end of a row need one
     for key, sub_class in getattr(config_class, "sub_configs", {}).items():
         if isinstance(sub_class, type) and hasattr(sub_class, "model_type"):
             changes[key] = shrink(sub_class).to_dict()
