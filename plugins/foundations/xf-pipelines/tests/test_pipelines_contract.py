@@ -497,6 +497,7 @@ ENTRY_POINTS = {
         "fill-mask": "toyfam.tasks:ToyTask", "translation": "toyfam.tasks:Translates",
         "image-classification": "toyfam.tasks:ImageTask",
     },
+    "xf.v1.symbol": {"PreTrainedTokenizerFast": "xf_tokenizers.tokenizer_fast:PreTrainedTokenizerFast"},
 }  # fmt: skip
 
 
@@ -514,7 +515,8 @@ def family(tmp_plugin, no_plugins):
 def checkpoint(family, tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from xf import PreTrainedTokenizerFast, ToyfamConfig, ToyfamForMaskedLM
+    from xf import ToyfamConfig, ToyfamForMaskedLM
+    from xf_tokenizers.tokenizer_fast import PreTrainedTokenizerFast
 
     model = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3}, unk_token="[UNK]"))
     model.pre_tokenizer = pre_tokenizers.Whitespace()
