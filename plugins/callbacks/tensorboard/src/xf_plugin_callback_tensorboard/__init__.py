@@ -1,0 +1,1 @@
+"""Training logs in TensorBoard: `from xf.integrations import TensorBoardCallback`."""
