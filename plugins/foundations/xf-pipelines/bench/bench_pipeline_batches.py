@@ -30,6 +30,7 @@ def lengths_of() -> dict[str, list[int]]:
 
 def make_pipeline() -> Any:
     import torch
+
     from xf import BertConfig, BertModel, Pipeline
 
     class Lengths(Pipeline):

@@ -26,7 +26,7 @@ FILL: dict[str, float] = {
     "p_mask": 1, "position_ids": 0, "special_tokens_mask": 1, "token_type_ids": 0,
 }  # fmt: skip
 # Of the tokens of a batch, at most this part may be padding, and a little more where items are short: there the cost of
-# a call is not its tokens. On a CPU, bench/bench_pipeline_batches.py finds no mix of lengths that is slower than one by one.
+# a call is not its tokens. On a CPU no mix of lengths was slower than one by one (bench/bench_pipeline_batches.py).
 WASTE = 1 / 16
 FREE_PADDING = 8  # positions per item
 
