@@ -1,17 +1,18 @@
-"""Check with import-linter that imports run one way: leaf plugin -> foundation -> kernel.
+"""Check with import-linter that imports run one way, leaf plugin -> foundation -> kernel, and are all declared.
 
 The contracts are written from the folder tree, so a new distribution is bound by them the day it appears.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from packages import ROOT, packages
+from packages import ROOT, Package, packages, requirement_name
 
 
 def contract(number: int, name: str, kind: str, **lists: list[str]) -> str:
@@ -22,47 +23,40 @@ def contract(number: int, name: str, kind: str, **lists: list[str]) -> str:
     return "\n".join(lines)
 
 
+def reachable(package: Package, by_name: dict[str, Package]) -> set[str]:
+    """Import names of the distributions of this repository that `package` requires, directly or not, with extras."""
+    found: set[str] = set()
+    queue = [package.name]
+    while queue:
+        current = by_name.get(queue.pop())
+        if current is not None and current.import_name not in found:
+            found.add(str(current.import_name))
+            queue += [requirement_name(r) for r in (*current.requires, *current.optional)]
+    return found
+
+
 def configuration() -> str:
     found = packages()
-    kernel = "xf"
-    foundations = sorted(p.import_name for p in found if p.kind == "foundation" and p.import_name)
-    leaves = sorted(p.import_name for p in found if p.kind in ("plugin", "contrib") and p.import_name)
-    parts = ["[importlinter]\nroot_packages =\n" + "\n".join(f"    {n}" for n in [kernel, *foundations, *leaves])]
-    # an import of a sibling that is meant: the function is optional and the import sits inside it
-    if foundations or leaves:
-        parts.append(
-            contract(
-                1,
-                "the kernel imports no plugin",
-                "forbidden",
-                source_modules=[kernel],
-                forbidden_modules=foundations + leaves,
-            )
-        )
-    if len(foundations) > 1:
-        parts.append(contract(2, "foundations stand on the kernel alone", "independence", modules=foundations))
-    if foundations and leaves:
-        parts.append(
-            contract(
-                3,
-                "foundations import no leaf plugin",
-                "forbidden",
-                source_modules=foundations,
-                forbidden_modules=leaves,
-            )
-        )
-    if len(leaves) > 1:
-        parts.append(contract(4, "leaf plugins do not import each other", "independence", modules=leaves))
-    if "xf_testing" in foundations and leaves:
-        parts.append(
-            contract(
-                5,
-                "nothing but tests needs xf-testing",
-                "forbidden",
-                source_modules=[kernel, *leaves],
-                forbidden_modules=["xf_testing"],
-            )
-        )
+    by_name = {p.name: p for p in found}
+    names = sorted(str(p.import_name) for p in found)
+    foundations = sorted(str(p.import_name) for p in found if p.kind == "foundation")
+    leaves = sorted(str(p.import_name) for p in found if p.kind in ("plugin", "contrib"))
+    parts = ["[importlinter]\nroot_packages =\n" + "\n".join(f"    {n}" for n in names)]
+    rules = [("the kernel imports no plugin", ["xf"], foundations + leaves)]
+    for package in found:
+        name, declared = str(package.import_name), reachable(package, by_name)
+        if package.kind == "kernel":
+            continue
+        others = [n for n in (foundations if package.kind == "foundation" else names) if n != name]
+        undeclared = [n for n in [*others, *leaves] if n not in declared and n != name]
+        if package.kind != "foundation":  # a leaf imports no leaf, even one that it requires
+            undeclared += [n for n in leaves if n != name]
+            undeclared += [n for n in ("xf_testing",) if n in names]
+        rules.append((f"{name} imports only what {package.name} requires", [name], sorted(set(undeclared))))
+    for number, (title, sources, forbidden) in enumerate(rules, 1):
+        if forbidden:
+            lists = {"source_modules": sources, "forbidden_modules": forbidden}
+            parts.append(contract(number, title, "forbidden", **lists))
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,7 +65,9 @@ def main() -> None:
         config = Path(folder) / "importlinter.ini"
         config.write_text(configuration(), encoding="utf-8")
         command = [Path(sys.executable).with_name("lint-imports"), "--config", config, "--no-cache"]
-        sys.exit(subprocess.run([str(c) for c in command], cwd=ROOT).returncode)
+        sources = os.pathsep.join(str(p.folder / "src") for p in packages())  # also what is not installed yet
+        environment = {**os.environ, "PYTHONPATH": sources}
+        sys.exit(subprocess.run([str(c) for c in command], cwd=ROOT, env=environment).returncode)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Package:
     import_name: str | None  # None for the meta distribution, which has no files
     kind: str  # "kernel", "foundation", "plugin", "contrib" or "meta"
     requires: tuple[str, ...] = field(default=(), repr=False)
+    optional: tuple[str, ...] = field(default=(), repr=False)  # what its extras require
     entry_points: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
 
@@ -65,6 +66,7 @@ def read(folder: Path) -> Package:
         import_name=sources[0] if sources else None,
         kind=kind,
         requires=tuple(project.get("dependencies", ())),
+        optional=tuple(r for extra in project.get("optional-dependencies", {}).values() for r in extra),
         entry_points=project.get("entry-points", {}),
     )
 
