@@ -90,6 +90,8 @@ def tokenizer_arguments(metadata: Mapping[str, Any], where: str) -> dict[str, An
     if vocabulary.model != "bert":
         _add_template(tokenizer, special, add_bos, add_eos)
     arguments: dict[str, Any] = {"tokenizer_object": tokenizer, "own_tokenizer_object": True, **special}
+    if vocabulary.model != "bert":  # decoders know no token types
+        arguments["model_input_names"] = ["input_ids", "attention_mask"]
     template = _chat_template(metadata)
     if template is not None:
         arguments["chat_template"] = template

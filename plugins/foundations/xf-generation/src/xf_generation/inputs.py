@@ -11,10 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xf import logging
 from xf.outputs import BaseModelOutput, ModelOutput
 
 from .options import refuse_unknown
 from .stepping import PER_TOKEN, POSITIONS, forward_parameters
+
+logger = logging.get_logger(__name__)
 
 ENCODER_ONLY = ("decoder_", "cross_attn", "past_key_values", "use_cache", "cache_position", "labels")
 
@@ -176,7 +179,11 @@ def _repeat_states(item: Any, times: int) -> Any:
 
 
 def check_model_kwargs(model: Any, kwargs: dict[str, Any], extra: tuple[str, ...]) -> None:
-    """Raises: ValueError for keyword arguments that neither the model nor any generation option takes."""
+    """Check what is left for the model. token_type_ids, which general tokenizers always return, are left out with a
+    warning where the model has no use for them.
+
+    Raises: ValueError for keyword arguments that neither the model nor any generation option takes.
+    """
     accepted = set(forward_parameters(type(model))) | {*model.prefill_only_inputs, *model.generation_inputs}
     hook = inspect.signature(model.prepare_inputs_for_generation).parameters
     accepted |= {p.name for p in hook.values() if p.kind is not p.VAR_KEYWORD}
@@ -186,6 +193,9 @@ def check_model_kwargs(model: Any, kwargs: dict[str, Any], extra: tuple[str, ...
         if decoder is not None:
             accepted |= {f"decoder_{p}" for p in inspect.signature(decoder.forward).parameters}
         accepted |= {"encoder_outputs", "decoder_input_ids", "decoder_attention_mask"}
+    if kwargs.get("token_type_ids") is not None and "token_type_ids" not in accepted:
+        logger.warning_once(f"{type(model).__name__} has no use for token_type_ids: generate leaves them out.")
+        del kwargs["token_type_ids"]
     unknown = [name for name in kwargs if name not in accepted]
     refuse_unknown(unknown, [*sorted(accepted), *extra], f"{type(model).__name__}.generate")
 
