@@ -138,10 +138,24 @@ class JinjaEngine:
         return texts, spans
 
     def apply(  # fmt: skip
-        self, tokenizer: Any, conversation: Any, *, tools: Any, documents: Any, chat_template: str | None,
-        add_generation_prompt: bool, continue_final_message: bool, tokenize: bool, padding: Any, truncation: Any,
-        max_length: int | None, return_tensors: Any, return_dict: bool, return_assistant_tokens_mask: bool,
-        tokenizer_kwargs: dict[str, Any] | None, **variables: Any,
+        self,
+        tokenizer: Any,
+        conversation: Any,
+        *,
+        tools: Any,
+        documents: Any,
+        chat_template: str | None,
+        add_generation_prompt: bool,
+        continue_final_message: bool,
+        tokenize: bool,
+        padding: Any,
+        truncation: Any,
+        max_length: int | None,
+        return_tensors: Any,
+        return_dict: bool,
+        return_assistant_tokens_mask: bool,
+        tokenizer_kwargs: dict[str, Any] | None,
+        **variables: Any,
     ) -> Any:
         """`tokenizer.apply_chat_template`."""
         if return_dict and not tokenize:

@@ -9,9 +9,9 @@ class ChatTemplateError(TemplateError, ValueError):
     """A template that cannot be read, fails, or asks for more than it may have."""
 
 
-class TypeHintParsingException(ValueError):  # noqa: N818 (the documented name)
+class TypeHintParsingException(ValueError):
     """A type hint of a tool that has no JSON schema."""
 
 
-class DocstringParsingException(ValueError):  # noqa: N818 (the documented name)
+class DocstringParsingException(ValueError):
     """A tool whose docstring does not describe it."""

@@ -170,7 +170,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
 
         return call
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (as in the base)
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Every call of the template."""
         step()
         owner = getattr(__obj, "__self__", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xf.interfaces.chat_template import chat_engine, choose_chat_template
+from xf_tokenizers.chat_template import chat_engine, choose_chat_template
 from xf_tokenizers.tokenizer import PreTrainedTokenizerBase
 
 #: The keys of a content part under which the thing itself or its place is given.

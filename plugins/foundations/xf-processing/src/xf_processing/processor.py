@@ -122,7 +122,7 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
 
     def _merge_kwargs(
         self,
-        ModelProcessorKwargs: Any,  # noqa: N803 (the documented name)
+        ModelProcessorKwargs: Any,
         tokenizer_init_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from xf.utils.enums import PaddingStrategy, TensorType
 from xf.utils.tensors import is_torch_tensor, to_array
 from xf_processing.batch_feature import BatchFeature
 from xf_processing.feature_extraction import FeatureExtractionMixin
-from xf_tokenizers.token_sequences import check_side, multiple
+from xf_tokenizers.lengths import check_side, multiple
 
 
 class SequenceFeatureExtractor(FeatureExtractionMixin):

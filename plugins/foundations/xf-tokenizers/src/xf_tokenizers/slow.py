@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenizers import AddedToken
+
 from xf import logging
-from xf.interfaces.batch_encoding import BatchEncoding, TruncationStrategy
-from xf.interfaces.tokenizer import PreTrainedTokenizerBase
 from xf.utils.enums import PaddingStrategy, TensorType
 
+from .batch_encoding import BatchEncoding, TruncationStrategy
+from .tokenizer import PreTrainedTokenizerBase
 from .trie import Trie
 
 logger = logging.get_logger(__name__)
@@ -101,8 +102,9 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
                 token = AddedToken(token, rstrip=False, lstrip=False, normalized=not special, special=special)
                 if known or not token.content:
                     continue
-            elif special_tokens:
-                token.special = True
+            elif special_tokens and not token.special:
+                flags = {key: getattr(token, key) for key in ("single_word", "lstrip", "rstrip", "normalized")}
+                token = AddedToken(token.content, special=True, **flags)
             if not str(token) or token in self._added_tokens_decoder.values():
                 continue
             if not token.special and token.normalized and getattr(self, "do_lower_case", False):
@@ -155,7 +157,9 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
 
     # Splitting
 
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any) -> list[str]:
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
+    ) -> list[str]:
         """The tokens of a text, as strings; added tokens stay whole.
 
         Args:
@@ -195,22 +199,22 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             plain = {token.content for token in self._added_tokens_decoder.values() if not token.special}
             added = {content: index for content, index in self._added_tokens_encoder.items() if content in plain}
         result = list(pieces)
-        whole = [piece in added for piece in result]
-        for i, piece in enumerate(result):
-            if not whole[i]:
+        for i in range(len(result)):
+            piece = result[i]
+            if piece not in added:
                 continue
             token = self._added_tokens_decoder[added[piece]]
             left = result[i - 1] if i > 0 else ""
             right = result[i + 1] if i + 1 < len(result) else ""
             if token.rstrip and right:
-                result[i + 1] = right.lstrip()
+                right = result[i + 1] = right.lstrip()
             if token.lstrip and left:
-                result[i - 1] = left.rstrip()
+                left = result[i - 1] = left.rstrip()
             if token.single_word and left and left[-1] != " ":
-                result[i - 1], result[i], whole[i] = result[i - 1] + piece, "", False
+                result[i - 1], result[i] = left + piece, ""
             elif token.single_word and right and right[0] != " ":
-                result[i + 1], result[i], whole[i] = piece + result[i + 1], "", False
-        return list(zip(result, whole))
+                result[i + 1], result[i] = piece + right, ""
+        return [(piece, piece in added) for piece in result]
 
     # Encoding
 
@@ -302,7 +306,9 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         if run:
             texts.append(self.convert_tokens_to_string(run))
         text = (" " if spaces_between_special_tokens else "").join(texts)
-        clean = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        clean = (
+            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        )
         return self.clean_up_tokenization(text) if clean else text
 
 

@@ -13,34 +13,12 @@ import numpy as np
 from xf import logging
 from xf.utils.tensors import is_torch_tensor, to_py_obj
 
+from . import prepare
 from .batch_encoding import BatchEncoding, PaddingStrategy, TensorType, TruncationStrategy
+from .lengths import LARGE_INTEGER, check_side, multiple
 from .special_tokens import SpecialTokensMixin
 
 logger = logging.get_logger(__name__)
-
-#: `model_max_length` of a tokenizer without a limit.
-VERY_LARGE_INTEGER = int(1e30)
-#: A `model_max_length` above this is taken for "no limit".
-LARGE_INTEGER = int(1e20)
-
-
-def check_side(side: str, name: str = "padding_side") -> str:
-    """`side` if it is "right" or "left", else ValueError."""
-    if side not in ("right", "left"):
-        raise ValueError(f"{name} should be 'right' or 'left', not {side!r}")
-    return side
-
-
-def multiple(length: int, of: int | None) -> int:
-    """`length`, rounded up to a multiple of `of` if that is given."""
-    return length if not of else -(-length // of) * of
-
-
-def token_tools() -> Any:
-    """The functions for lists of ids; PluginNotInstalledError says what to install."""
-    from xf.plugins.registry import load_attribute
-
-    return load_attribute("TokenTools")
 
 
 class TokenSequencesMixin(SpecialTokensMixin):
@@ -160,7 +138,7 @@ class TokenSequencesMixin(SpecialTokensMixin):
                 "indexing errors",
             )
 
-    # Lists of ids: what only few need is in xf-tokenizers
+    # Truncation, and all together
 
     def truncate_sequences(  # fmt: skip
         self,
@@ -182,10 +160,9 @@ class TokenSequencesMixin(SpecialTokensMixin):
         Returns:
             The shortened sequences, and the overflow (empty for a pair shortened by "longest_first").
         """
-        result: tuple[list[int], list[int] | None, list[int]] = token_tools().truncate_sequences(
-            self, ids, pair_ids, num_tokens_to_remove, truncation_strategy, stride
+        return prepare.truncate_sequences(
+            ids, pair_ids, num_tokens_to_remove, truncation_strategy, stride, self.truncation_side
         )
-        return result
 
     def prepare_for_model(  # fmt: skip
         self,
@@ -217,8 +194,7 @@ class TokenSequencesMixin(SpecialTokensMixin):
             ValueError: arguments that contradict each other.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "ids", "pair_ids", "kwargs")}
-        encoding: BatchEncoding = token_tools().prepare_for_model(self, ids, pair_ids, **options, **kwargs)
-        return encoding
+        return prepare.prepare_for_model(self, ids, pair_ids, **options, **kwargs)
 
     # Padding
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
 from tokenizers import AddedToken
 
 from xf import logging
-from xf.interfaces.chat_template import ChatTemplateMixin
 from xf.utils.tensors import to_py_obj
 
 from .batch_encoding import (
@@ -26,8 +26,10 @@ from .batch_encoding import (
     TokenSpan,
     TruncationStrategy,
 )
+from .chat_template import ChatTemplateMixin
+from .lengths import LARGE_INTEGER, VERY_LARGE_INTEGER, check_side
 from .special_tokens import SpecialTokensMixin
-from .token_sequences import LARGE_INTEGER, VERY_LARGE_INTEGER, TokenSequencesMixin, check_side
+from .token_sequences import TokenSequencesMixin
 from .tokenizer_files import TokenizerFilesMixin, added_token_to, chat_template_from
 
 __all__ = [
@@ -47,16 +49,18 @@ Padding = bool | str | PaddingStrategy
 Truncation = bool | str | TruncationStrategy | None
 
 
+_ELSEWHERE = {
+    "ExtensionsTrie": ".trie",
+    "PreTrainedTokenizer": ".slow",
+    "PreTrainedTokenizerFast": ".tokenizer_fast",
+    "Trie": ".trie",
+}
+
+
 def __getattr__(name: str) -> Any:
     # The documented modules have all tokenizer classes in one place; here each is imported when it is asked for.
-    if name == "PreTrainedTokenizerFast":
-        from .tokenizer_fast import PreTrainedTokenizerFast
-
-        return PreTrainedTokenizerFast
-    if name in ("PreTrainedTokenizer", "Trie", "ExtensionsTrie"):
-        from xf.plugins.registry import load_attribute
-
-        return load_attribute(name)
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(_ELSEWHERE[name], __package__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
 
 
@@ -105,6 +109,11 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
 
     def get_vocab(self) -> dict[str, int]:
         """The vocabulary with added tokens: token to id."""
+        raise NotImplementedError
+
+    @property
+    def vocab_size(self) -> int:
+        """The size of the vocabulary without added tokens."""
         raise NotImplementedError
 
     def get_added_vocab(self) -> dict[str, int]:
@@ -409,7 +418,7 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
     def __repr__(self) -> str:
         added = "".join(f"\t{index}: {token!r},\n" for index, token in self.added_tokens_decoder.items())
         return (
-            f"{type(self).__name__}(name_or_path='{self.name_or_path}', vocab_size={len(self.get_vocab())}, "
+            f"{type(self).__name__}(name_or_path='{self.name_or_path}', vocab_size={self.vocab_size}, "
             f"model_max_length={self.model_max_length}, is_fast={self.is_fast}, padding_side='{self.padding_side}', "
             f"truncation_side='{self.truncation_side}', special_tokens={self.special_tokens_map}, "
             f"clean_up_tokenization_spaces={self.clean_up_tokenization_spaces}, "

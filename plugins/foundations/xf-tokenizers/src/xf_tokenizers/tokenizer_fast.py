@@ -23,7 +23,7 @@ from xf.checkpoint.atomic import write_atomic
 from xf.utils.enums import PaddingStrategy, TensorType
 
 from .batch_encoding import BatchEncoding, TruncationStrategy
-from .token_sequences import check_side, multiple, token_tools
+from .lengths import check_side, multiple
 from .tokenizer import PreTrainedTokenizerBase
 from .tokenizer_files import FULL_TOKENIZER_FILE
 
@@ -507,10 +507,11 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             special_tokens_map: special tokens to rename, old to new.
             kwargs: for the trainer of the `tokenizers` library.
         """
-        new: PreTrainedTokenizerFast = token_tools().train_new_from_iterator(
+        from .training import train_new_from_iterator  # which imports this module
+
+        return train_new_from_iterator(
             self, text_iterator, vocab_size, length, new_special_tokens, special_tokens_map, **kwargs
         )
-        return new
 
 
 def _probes(backend: Tokenizer) -> Iterator[str]:

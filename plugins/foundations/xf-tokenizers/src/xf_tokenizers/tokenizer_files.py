@@ -350,7 +350,9 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
     ) -> tuple[str, ...]:
         """Write vocabulary and added tokens; `file_names` are what is written already."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-        added: dict[str, int] = self.get_added_vocab()  # type: ignore[attr-defined]
+        size: int = self.vocab_size  # type: ignore[attr-defined]
+        known: dict[str, int] = self.get_added_vocab()  # type: ignore[attr-defined]
+        added = {token: index for token, index in known.items() if index >= size}
         path = Path(save_directory) / f"{prefix}{ADDED_TOKENS_FILE}"
         if added:
             write_json_atomic(path, added)

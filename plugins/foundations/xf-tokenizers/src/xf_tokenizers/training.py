@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers, trainers
-from xf.interfaces.special_tokens import special_token
-from xf.interfaces.tokenizer_fast import PreTrainedTokenizerFast
+
+from .special_tokens import special_token
+from .tokenizer_fast import PreTrainedTokenizerFast
 
 _TRAINERS = {
     "BPE": trainers.BpeTrainer,
@@ -47,8 +48,10 @@ def train_new_from_iterator(
         trained = json.loads(backend.to_str())
         trained["post_processor"] = _renamed_post_processor(post_processor, renamed, backend)
         backend = Tokenizer.from_str(json.dumps(trained))
-    arguments = {**tokenizer.init_kwargs, **_special_arguments(tokenizer, renamed, new_tokens)}
-    return type(tokenizer)(tokenizer_object=backend, own_tokenizer_object=True, **arguments)
+    arguments = {**tokenizer.init_kwargs, **_special_arguments(tokenizer, renamed, new_special_tokens or [])}
+    new = type(tokenizer)(tokenizer_object=backend, own_tokenizer_object=True, **arguments)
+    new._file_settings = tokenizer._file_settings
+    return new
 
 
 def _empty(model: dict[str, Any], renamed: Mapping[str, str]) -> None:
@@ -58,7 +61,9 @@ def _empty(model: dict[str, Any], renamed: Mapping[str, str]) -> None:
         raise ValueError(f"a tokenizer with a {kind} model cannot be trained; {', '.join(_TRAINERS)} can")
     if kind == "Unigram":
         unknown = model.get("unk_id")
-        model["vocab"] = [] if unknown is None else [[renamed.get(model["vocab"][unknown][0], model["vocab"][unknown][0]), 0.0]]
+        model["vocab"] = (
+            [] if unknown is None else [[renamed.get(model["vocab"][unknown][0], model["vocab"][unknown][0]), 0.0]]
+        )
         model["unk_id"] = None if unknown is None else 0
         return
     model["vocab"] = {}
@@ -104,17 +109,16 @@ def _renamed_post_processor(post_processor: Any, renamed: Mapping[str, str], bac
         if key in updated:
             updated[key] = list(place(updated[key][0]))
     if "special_tokens" in updated:
-        updated["special_tokens"] = {
-            key: {**value, "tokens": [place(t)[0] for t in value["tokens"]], "ids": [place(t)[1] for t in value["tokens"]]}
-            for key, value in updated["special_tokens"].items()
-        }
+        for key, value in updated["special_tokens"].items():
+            names, ids = zip(*map(place, value["tokens"]), strict=True)
+            updated["special_tokens"] = {**updated["special_tokens"], key: {**value, "tokens": names, "ids": ids}}
     if "processors" in updated:
         updated["processors"] = [_renamed_post_processor(part, renamed, backend) for part in updated["processors"]]
     return updated
 
 
 def _special_arguments(
-    tokenizer: PreTrainedTokenizerFast, renamed: Mapping[str, str], new_tokens: list[AddedToken]
+    tokenizer: PreTrainedTokenizerFast, renamed: Mapping[str, str], new_tokens: list[str | AddedToken]
 ) -> dict[str, Any]:
     """The special tokens of the tokenizer, renamed, as arguments of its class."""
 

@@ -1,30 +1,31 @@
-"""What tokenizers do with lists of ids, and training: the kernel's tokenizer classes hand these calls on to here."""
+"""Model inputs from lists of ids: truncation, special tokens, padding."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xf import logging
 from xf.utils.enums import PaddingStrategy
 
 from .batch_encoding import BatchEncoding, TruncationStrategy
-from .token_sequences import check_side
-from .tokenizer import PreTrainedTokenizerBase
-from .training import train_new_from_iterator
+from .lengths import check_side
+
+if TYPE_CHECKING:
+    from .token_sequences import TokenSequencesMixin
 
 logger = logging.get_logger(__name__)
 
 
 def truncate_sequences(
-    tokenizer: PreTrainedTokenizerBase,
     ids: list[int],
     pair_ids: list[int] | None = None,
     num_tokens_to_remove: int = 0,
     truncation_strategy: str | TruncationStrategy = "longest_first",
     stride: int = 0,
+    side: str = "right",
 ) -> tuple[list[int], list[int] | None, list[int]]:
     """Remove tokens from one or both sequences; see `PreTrainedTokenizerBase.truncate_sequences`."""
-    side = check_side(tokenizer.truncation_side, "truncation_side")
+    check_side(side, "truncation_side")
     strategy = TruncationStrategy(truncation_strategy)
     if num_tokens_to_remove <= 0 or strategy is TruncationStrategy.DO_NOT_TRUNCATE:
         return ids, pair_ids, []
@@ -65,7 +66,7 @@ def longest_first(first: int, second: int, count: int) -> tuple[int, int]:
 
 
 def prepare_for_model(
-    tokenizer: PreTrainedTokenizerBase, ids: list[int], pair_ids: list[int] | None = None, **options: Any
+    tokenizer: TokenSequencesMixin, ids: list[int], pair_ids: list[int] | None = None, **options: Any
 ) -> BatchEncoding:
     """The model inputs for one or two sequences of ids; see `PreTrainedTokenizerBase.prepare_for_model`."""
     asked = [options.pop(name) for name in ("padding", "truncation", "max_length")]
@@ -109,7 +110,7 @@ _RETURNED = (
 
 
 def _with_special_tokens(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: TokenSequencesMixin,
     ids: list[int],
     pair_ids: list[int] | None,
     special: bool,
@@ -125,11 +126,3 @@ def _with_special_tokens(
         mask = [0] * len(inputs["input_ids"])
         inputs["special_tokens_mask"] = tokenizer.get_special_tokens_mask(ids, pair_ids) if special else mask
     return inputs
-
-
-class TokenTools:
-    """The functions under one name."""
-
-    prepare_for_model = staticmethod(prepare_for_model)
-    truncate_sequences = staticmethod(truncate_sequences)
-    train_new_from_iterator = staticmethod(train_new_from_iterator)
