@@ -129,7 +129,8 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
             if module.bias is not None:
                 module.bias.zero_()
         elif hasattr(module, "reset_parameters") and not isinstance(module, PreTrainedModel):
-            module.reset_parameters()
+            reset: Any = module.reset_parameters
+            reset()
 
     @torch.no_grad()
     def initialize_missing(self, names: set[str]) -> None:
@@ -209,11 +210,11 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
         return ties
 
     def tie_weights(self) -> None:
-        """Make tied names share one parameter."""
+        """Make tied names share one parameter or buffer."""
         ties = self.active_ties()
         for target, source in ties.items():
             owner = self.get_submodule(target.rpartition(".")[0])
-            setattr(owner, target.rpartition(".")[2], self.get_parameter(source))
+            setattr(owner, target.rpartition(".")[2], self.get_parameter_or_buffer(source))
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
@@ -263,7 +264,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
         """Hook for families with further parameters per token (a bias outside of the head)."""
 
     @torch.no_grad()
-    def _resized(self, old: nn.Parameter, size: int, mean: bool) -> nn.Parameter:
+    def _resized(self, old: Tensor, size: int, mean: bool) -> nn.Parameter:
         """Rows (or bias entries) 0..size-1 of `old`; new ones at the mean of the old, or at random (a bias at 0)."""
         new = old.new_zeros((size, *old.shape[1:]))
         keep = min(size, old.shape[0])

@@ -70,7 +70,8 @@ class ModuleUtilsMixin:
     @property
     def device(self) -> torch.device:
         """Device of the first parameter (or buffer)."""
-        return next(tensor.device for tensor in _tensors(self))
+        first: Tensor = next(_tensors(self))
+        return first.device
 
     @property
     def dtype(self) -> torch.dtype:
