@@ -221,6 +221,17 @@ def test_hooks_of_plugins_are_called_and_nothing_is_loaded_before_a_call(tmp_plu
         hooks.hooks().xf_no_such_hook()
 
 
+def test_a_hook_resolves_checkpoints_that_nobody_else_does(tmp_plugin, fresh_hooks, no_plugins, tmp_path):
+    from xf.checkpoint import resolve
+
+    source = HOOKS.replace("/somewhere", str(tmp_path))
+    tmp_plugin("acme", {"xf.v1.hooks": {"acme": "acme_resolves"}}, {"acme_resolves.py": source})
+    found = resolve("acme://x")
+    assert found.origin == "hook" and found.path("nothing") is None
+    with pytest.raises(ValueError, match="acme://y"):
+        resolve("acme://y")
+
+
 @pytest.mark.parametrize(
     "source, message",
     [

@@ -312,14 +312,16 @@ def _folder(name: str, path: Path, subfolder: str, origin: str = "folder") -> Ch
 
 
 def _from_plugin(name: str, revision: str | None, subfolder: str) -> Checkpoint | None:
-    """The checkpoint of a plugin that serves `name` itself or its scheme; None when no plugin does."""
+    """The checkpoint of a plugin that serves `name` itself, its scheme or, by a hook, any name; None when none does."""
     from xf.plugins import registry
+    from xf.plugins.hooks import hooks
 
     sources = registry("checkpoint_source")
     scheme = _SCHEME.fullmatch(name)
     key = next((k for k in (name, scheme[1] if scheme else None) if k and sources.find(k) is not None), None)
     if key is None:
-        return None
+        folder = hooks().xf_resolve_checkpoint(name=name, revision=revision)
+        return None if folder is None else _folder(name, Path(folder), subfolder, origin="hook")
     source: Any = sources.get(key)
     found = source(name, revision=revision)
     return found if isinstance(found, Checkpoint) else _folder(name, Path(found), subfolder, origin=key)

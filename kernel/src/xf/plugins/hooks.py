@@ -40,8 +40,8 @@ class HookSpecs:
     def xf_train_event(self, event: str, args: Any, state: Any, control: Any) -> None:
         """An event of the training loop ("on_step_end"), after the callbacks have seen it."""
 
-    def xf_dispatch_chosen(self, model: Any, choice: Any) -> None:
-        """An implementation was chosen for the model (`xf.explain.Choice`: attention, cache, quantizer, ...)."""
+    def xf_dispatch_chosen(self, model: Any, what: str, name: str) -> None:
+        """An implementation was chosen for a model, or a part of one: `what` ("attention") is the one called `name`."""
 
 
 FIRST_RESULT = ("xf_resolve_checkpoint",)
