@@ -9,7 +9,6 @@ _HERE = {
     "PaddingStrategy": "enums",
     "TensorType": "enums",
     "cached_property": "properties",
-    "define_import_structure": "import_utils",
     "requires": "import_utils",
     "requires_backends": "import_utils",
 }

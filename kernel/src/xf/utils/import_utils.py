@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.util
 import inspect
 import operator
-import os
 import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
-
-ImportStructure = dict[frozenset[str], dict[str, set[str]]]
 
 # backend name = module to look for @ distribution to install, where they differ from the name
 _BACKENDS = """
@@ -83,8 +78,10 @@ def is_backend_available(backend: str) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    """`is_<backend>_available(min_version=None)` for every backend."""
+    """`is_<backend>_available(min_version=None)` for every backend; other documented names are in xf-compat."""
     match = re.fullmatch(r"is_(\w+)_available", name)
+    if match is None and not name.startswith("_"):
+        return getattr(importlib.import_module("xf"), name)
     if match is None or match[1] not in BACKENDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     backend = match[1]
@@ -176,47 +173,3 @@ def requires(*, backends: tuple[str, ...] = ()) -> Callable[[Any], Any]:
         return result
 
     return decorate
-
-
-# What every object of a file needs, by the file's name; the first line that fits.
-_BY_FILENAME = [
-    (r"modeling_tf_.*", ("tf",)),
-    (r"modeling_flax_.*", ("flax",)),
-    (r"modeling_.*", ("torch",)),
-    (r"tokenization_.*_fast", ("tokenizers",)),
-    (r"image_processing_.*_fast", ("vision", "torch", "torchvision")),
-    (r"image_processing_.*", ("vision",)),
-]
-
-
-def define_import_structure(module_path: str, prefix: str | None = None) -> ImportStructure:
-    """What the modules of a folder export, by what it needs: {backends: {module: names}}.
-
-    Read from the source without running it: the names in `__all__`, and the objects that `requires` decorates.
-    `prefix` is put before the module names.
-    """
-    folder = Path(module_path) if os.path.isdir(module_path) else Path(module_path).parent
-    structure: ImportStructure = {}
-    for path in sorted(folder.rglob("*.py")):
-        parts = path.relative_to(folder).with_suffix("").parts
-        if parts[-1] == "__init__":
-            continue
-        needed = next((needs for pattern, needs in _BY_FILENAME if re.fullmatch(pattern, parts[-1])), ())
-        module = ".".join([prefix, *parts] if prefix else parts)
-        for name, backends in _exports(ast.parse(path.read_text(encoding="utf-8"))).items():
-            structure.setdefault(frozenset((*needed, *backends)), {}).setdefault(module, set()).add(name)
-    return structure
-
-
-def _exports(tree: ast.Module) -> dict[str, tuple[str, ...]]:
-    """Exported names with what their decorators require."""
-    found: dict[str, tuple[str, ...]] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
-            found.update({name: () for name in ast.literal_eval(node.value) if name not in found})
-        elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "requires":
-                    backends = [ast.literal_eval(k.value) for k in decorator.keywords if k.arg == "backends"]
-                    found[node.name] = tuple(backends[0]) if backends else ()
-    return found

@@ -1,15 +1,20 @@
-"""A module whose names are imported when they are asked for (spec: internal/file_utils.md, _LazyModule)."""
+"""Packages whose names are imported when asked for (spec: internal/file_utils.md, internal/import_utils.md)."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from xf.utils.import_utils import is_backend_available, make_dummy
+
+ImportStructure = dict[frozenset[str], dict[str, set[str]]]
 
 
 class _LazyModule(ModuleType):
@@ -67,3 +72,47 @@ class _LazyModule(ModuleType):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return importlib.import_module, (self.__name__,)
+
+
+# What every object of a file needs, by the file's name; the first line that fits.
+_BY_FILENAME = [
+    (r"modeling_tf_.*", ("tf",)),
+    (r"modeling_flax_.*", ("flax",)),
+    (r"modeling_.*", ("torch",)),
+    (r"tokenization_.*_fast", ("tokenizers",)),
+    (r"image_processing_.*_fast", ("vision", "torch", "torchvision")),
+    (r"image_processing_.*", ("vision",)),
+]
+
+
+def define_import_structure(module_path: str, prefix: str | None = None) -> ImportStructure:
+    """What the modules of a folder export, by what it needs: {backends: {module: names}}.
+
+    Read from the source without running it: the names in `__all__`, and the objects that `requires` decorates.
+    `prefix` is put before the module names.
+    """
+    folder = Path(module_path) if os.path.isdir(module_path) else Path(module_path).parent
+    structure: ImportStructure = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        if parts[-1] == "__init__":
+            continue
+        needed = next((needs for pattern, needs in _BY_FILENAME if re.fullmatch(pattern, parts[-1])), ())
+        module = ".".join([prefix, *parts] if prefix else parts)
+        for name, backends in _exports(ast.parse(path.read_text(encoding="utf-8"))).items():
+            structure.setdefault(frozenset((*needed, *backends)), {}).setdefault(module, set()).add(name)
+    return structure
+
+
+def _exports(tree: ast.Module) -> dict[str, tuple[str, ...]]:
+    """Exported names with what their decorators require."""
+    found: dict[str, tuple[str, ...]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            found.update({name: () for name in ast.literal_eval(node.value) if name not in found})
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "requires":
+                    backends = [ast.literal_eval(k.value) for k in decorator.keywords if k.arg == "backends"]
+                    found[node.name] = tuple(backends[0]) if backends else ()
+    return found
