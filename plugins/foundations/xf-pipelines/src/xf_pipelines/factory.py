@@ -330,7 +330,7 @@ def _load_model(
     errors: list[str] = []
     for loader in loaders:
         try:
-            return loader.from_pretrained(name, config=config, **{**hub, **options})
+            return loader.from_pretrained(name, config=config, **{**chosen.model_options, **hub, **options})
         except (KeyError, ValueError) as error:
             if len(loaders) == 1:
                 raise

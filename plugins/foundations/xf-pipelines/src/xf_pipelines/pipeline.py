@@ -66,6 +66,7 @@ class Pipeline(PushToHubMixin, ABC):
     optional_loads: ClassVar[tuple[str, ...]] = ()  # parts that are loaded where the checkpoint has them
     default_model: ClassVar[str | Mapping[Any, str] | None] = None  # "name" or "name@revision"
     padding_side: ClassVar[str | None] = None  # of batches; None: the tokenizer's
+    model_options: ClassVar[Mapping[str, Any]] = {}  # arguments of the model's from_pretrained
     calls_generate: ClassVar[bool] = False
     chunked: ClassVar[bool] = False  # whether one input gives several items
     generation_defaults: ClassVar[Mapping[str, Any]] = {}  # what this task sets in the model's generation config

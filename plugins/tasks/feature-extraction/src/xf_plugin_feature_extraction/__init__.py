@@ -1,0 +1,1 @@
+"""The task feature-extraction: vectors of texts."""

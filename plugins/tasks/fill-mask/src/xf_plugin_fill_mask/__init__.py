@@ -1,0 +1,1 @@
+"""The task fill-mask: what stands in place of a mask."""

@@ -1,0 +1,1 @@
+"""The task text-generation: texts and conversations, continued."""
