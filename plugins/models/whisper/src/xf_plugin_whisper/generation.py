@@ -117,6 +117,7 @@ class WhisperGenerationMixin(GenerationMixin):
             ),
         ).to(self.device)  # type: ignore[attr-defined]
         frames = _frames(batch, total, attention_mask, is_long=total > window)
+        sound_frames = _sound_frames(inputs.pop("num_frames", None), attention_mask, batch)
         reader = WindowReader(
             model=self,
             settings=settings,
@@ -132,7 +133,7 @@ class WhisperGenerationMixin(GenerationMixin):
                 "synced_gpus": synced_gpus,
                 **inputs,
             },
-            sound_frames_B=_sound_frames(inputs.pop("num_frames", None), attention_mask, batch),
+            sound_frames_B=sound_frames,
             step_seconds=time_precision,
             frame_seconds=time_precision_features,
             progress=monitor_progress,
