@@ -162,7 +162,7 @@ def sdpa_mask(
         len(cache_position), kv_length, kv_offset, attention_mask, local_size
     ):
         return None
-    kv_positions = torch.arange(kv_offset, kv_offset + kv_length, device=cache_position.device)
+    kv_positions = torch.arange(kv_length, device=cache_position.device) + kv_offset  # traced: a tensor
     return expand_mask(mask_function, batch_size, cache_position, kv_positions, attention_mask)
 
 
@@ -182,7 +182,7 @@ def eager_mask(
 
     Also the mask of every backend registered without one: a kernel that knows nothing of causality stays causal.
     """
-    kv_positions = torch.arange(kv_offset, kv_offset + kv_length, device=cache_position.device)
+    kv_positions = torch.arange(kv_length, device=cache_position.device) + kv_offset  # traced: a tensor
     allowed = expand_mask(mask_function, batch_size, cache_position, kv_positions, attention_mask)
     return to_additive(allowed, dtype)
 

@@ -24,12 +24,15 @@ def flex_mask(
     **kwargs: Any,
 ) -> BlockMask:
     """The BlockMask of a mask function; arguments as `xf.interfaces.mask.MaskBuilder`."""
-    padding = None if attention_mask is None else _of_width(attention_mask, kv_offset + kv_length)
+    padding = None if attention_mask is None else attention_mask.bool()
 
     def allowed(batch_idx: Tensor, head_idx: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         position = kv_idx + kv_offset
         seen = mask_function(batch_idx, head_idx, cache_position[q_idx], position)
-        return seen if padding is None else seen & padding[batch_idx, position]
+        if padding is None:
+            return seen
+        width = padding.shape[1]  # beyond are slots of a preallocated cache that no token has reached yet
+        return seen & (position < width) & padding[batch_idx, position.clamp(max=width - 1)]
 
     return create_block_mask(
         allowed, B=batch_size, H=None, Q_LEN=len(cache_position), KV_LEN=kv_length, device=cache_position.device
@@ -39,10 +42,3 @@ def flex_mask(
 def causal_tail(q_length: int, kv_length: int, device: torch.device) -> BlockMask:
     """Causal order when the queries are the last Q of K positions."""
     return flex_mask(1, torch.arange(kv_length - q_length, kv_length, device=device), kv_length)
-
-
-def _of_width(padding_BK: Tensor, width: int) -> Tensor:
-    """padding (B, K) as bool (B, width): slots of a preallocated cache that no token has reached count as padding."""
-    missing = width - padding_BK.shape[1]
-    padding_BK = padding_BK.bool()
-    return torch.nn.functional.pad(padding_BK, (0, missing)) if missing > 0 else padding_BK

@@ -1,0 +1,1 @@
+"""Caches of fixed size for xf."""
