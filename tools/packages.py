@@ -26,7 +26,9 @@ class Package:
     import_name: str | None  # None for the meta distribution, which has no files
     kind: str  # "kernel", "foundation", "plugin", "contrib" or "meta"
     requires: tuple[str, ...] = field(default=(), repr=False)
+    extras: tuple[str, ...] = ()
     optional: tuple[str, ...] = field(default=(), repr=False)  # what its extras require
+    tests: tuple[str, ...] = field(default=(), repr=False)  # what its tests require (dependency group `test`)
     entry_points: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
 
@@ -66,6 +68,8 @@ def read(folder: Path) -> Package:
         import_name=sources[0] if sources else None,
         kind=kind,
         requires=tuple(project.get("dependencies", ())),
+        extras=tuple(project.get("optional-dependencies", {})),
+        tests=tuple(r for r in data.get("dependency-groups", {}).get("test", ()) if isinstance(r, str)),
         optional=tuple(r for extra in project.get("optional-dependencies", {}).values() for r in extra),
         entry_points=project.get("entry-points", {}),
     )

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from packages import ROOT, Package, closure, packages
+from packages import ROOT, Package, closure, packages, requirement_name
 
 TORCH = "torch==2.13.0"  # first release with every operator we call; CI and the reference run it too
 DEV_REQUIREMENTS = ROOT / "tools" / "requirements-dev.txt"
@@ -97,13 +97,25 @@ def is_installed(python: Path, names: list[str]) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def install_editable(python: Path, wanted: list[Package]) -> None:
-    """All of them in one resolution; the build backend is there already, so nothing is built in isolation."""
+def install_editable(python: Path, wanted: list[Package], everything: bool) -> None:
+    """All of them in one resolution; the build backend is there already, so nothing is built in isolation.
+
+    everything: with all extras and what their tests need; else what they require and no more.
+    """
     arguments: list[str | Path] = []
+    own = {p.name for p in packages(meta=True)}
     for package in wanted:
-        arguments += ["-e", package.folder]
+        extras = f"[{','.join(package.extras)}]" if everything and package.extras and package.kind != "meta" else ""
+        arguments += ["-e", f"{package.folder}{extras}"]
+        if everything:
+            arguments += [r for r in package.tests if requirement_name(r) not in own]
     uv = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     run([*uv, "--no-sources", "--no-build-isolation", "--overrides", write_override(python), *arguments])
+
+
+def is_current(installed: str | None, wanted: str) -> bool:
+    """Whether what is installed is what is wanted, or that and its extras."""
+    return installed is not None and installed.removesuffix(" and extras") == wanted or installed == wanted
 
 
 def write_override(python: Path) -> Path:
@@ -131,13 +143,15 @@ def main() -> None:
         sys.exit(f"error: the tools need Python 3.11, this is {sys.version.split()[0]}; say make PYTHON=python3.11")
 
     wanted = closure(options.names) if options.names else packages(meta=True)
+    everything = not options.names
     hashes = {p.name: digest(p.folder / "pyproject.toml") for p in wanted}
+    if everything:  # what a demo installed lacks the extras
+        hashes = {name: f"{value} and extras" for name, value in hashes.items()}
     hashes |= {"torch": TORCH, "tools": digest(DEV_REQUIREMENTS)}
     state_path = options.venv / "xf-setup.json"
     state = read_state(state_path)
     python = python_of(options.venv)
-    everything = not options.names
-    current = python.exists() and all(state.get(k) == v for k, v in hashes.items())
+    current = python.exists() and all(is_current(state.get(k), v) for k, v in hashes.items())
     if current and not (everything and set(state) - set(hashes)):
         return
 
@@ -149,10 +163,10 @@ def main() -> None:
     if everything:
         remove_gone(python, state)
     present = is_installed(python, [p.name for p in wanted])
-    changed = [p for p in wanted if state.get(p.name) != hashes[p.name] or p.name not in present]
+    changed = [p for p in wanted if not is_current(state.get(p.name), hashes[p.name]) or p.name not in present]
     if changed:
-        install_editable(python, changed)
-    write_state(state_path, state | hashes)
+        install_editable(python, changed, everything)
+    write_state(state_path, state | {k: v for k, v in hashes.items() if not is_current(state.get(k), v)})
     print(f"{options.venv.name}: {len(wanted)} distributions ready ({len(changed)} installed now)")
 
 

@@ -26,6 +26,7 @@ _EXPORTS = {
     "QuantizerConformance": "quantizer",
     "CallbackConformance": "callback",
     "CheckpointFormatConformance": "checkpoint_format",
+    "CheckpointSourceConformance": "checkpoint_source",
     "CommandConformance": "command",
     "ModelConformance": "model",
     "PipelineConformance": "pipeline",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .cache import CacheConformance
     from .callback import CallbackConformance
     from .checkpoint_format import CheckpointFormatConformance
+    from .checkpoint_source import CheckpointSourceConformance
     from .command import CommandConformance
     from .distributions import write_distribution
     from .logits import LogitsProcessorConformance

@@ -22,6 +22,7 @@ _CONTRACTS = {
     "image_processor": ("processor", "ImageProcessorConformance"),
     "feature_extractor": ("processor", "FeatureExtractorConformance"),
     "command": ("command", "CommandConformance"),
+    "checkpoint_source": ("checkpoint_source", "CheckpointSourceConformance"),
     "checkpoint_format": ("checkpoint_format", "CheckpointFormatConformance"),
 }
 
