@@ -12,7 +12,7 @@ import pytest
 
 import xf
 from xf import _names
-from xf._modules import targets
+from xf._modules import _Folder, targets
 from xf._version import VERSION
 from xf.plugins import PluginError, PluginImportError, PluginNotInstalledError, hooks, known, registry
 
@@ -32,11 +32,13 @@ def test_every_documented_path_of_the_kernel_can_be_imported(path):
     module = importlib.import_module(f"xf.{path}")
     target = _names.ALIASES.get(path)
     assert target is None or module is importlib.import_module(target)
+    assert target or isinstance(module, _Folder)
 
 
 def test_documented_imports():
     from xf.cache_utils import DynamicCache
     from xf.modeling_outputs import BaseModelOutput
+    from xf.modeling_utils import PreTrainedModel, load_sharded_checkpoint
     from xf.models.auto import AutoModel
     from xf.models.auto.modeling_auto import AutoModelForCausalLM
     from xf.pipelines.pt_utils import KeyDataset
@@ -48,7 +50,8 @@ def test_documented_imports():
     assert AutoModel is xf.AutoModel and AutoModelForCausalLM is xf.AutoModelForCausalLM
     assert logging is xf.logging and callable(requires) and isinstance(cached_property, type)
     assert KeyDataset([{"a": 1}], "a")[0] == 1 and DynamicCache is xf.DynamicCache
-    assert PushToHubMixin is xf.PushToHubMixin
+    assert PushToHubMixin is xf.PushToHubMixin and PreTrainedModel is xf.PreTrainedModel
+    assert callable(load_sharded_checkpoint) and xf.utils.import_utils.requires is requires
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def load_attribute(name: str) -> Any:
         raise PluginNotInstalledError(f"xf.{name} is not installed. Run: {known.install_line(owners)}")
     from .._names import NAMES
 
-    close = get_close_matches(name, [*NAMES, *index().attributes(), *known.attributes()], 3)
+    close = get_close_matches(name, sorted({*NAMES, *index().attributes(), *known.attributes()}), 3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise AttributeError(f"module 'xf' has no attribute {name!r}{hint}", name=name)
 

@@ -17,6 +17,7 @@ _HERE = {
 def __getattr__(name: str) -> Any:
     """A utility, `is_<package>_available`, or any public name of `xf`: `xf.utils.ModelOutput`, `xf.utils.logging`."""
     import importlib
+    import importlib.util
 
     if name in _HERE:
         return getattr(importlib.import_module(f".{_HERE[name]}", __name__), name)
@@ -24,6 +25,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(".import_utils", __name__), name)
     if name.startswith("_") and name != "_LazyModule":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
     return getattr(importlib.import_module("xf"), name)
 
 
