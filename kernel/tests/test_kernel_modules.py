@@ -276,6 +276,22 @@ def test_objects_and_classes_can_be_registered_and_taken_back(fresh_hooks, no_pl
         hooks.register(type("Bad", (), {"xf_before_load": hooks.hookimpl(lambda self, x: None)}), "bad")
 
 
+def test_a_hook_sees_which_attention_a_model_got(fresh_hooks, no_plugins):
+    from xf import PretrainedConfig, PreTrainedModel
+
+    seen = []
+
+    class Plugin:
+        @hooks.hookimpl
+        def xf_dispatch_chosen(self, model, what, name):
+            seen.append((type(model).__name__, what, name))
+
+    hooks.register(Plugin, "mine")
+    model = type("Small", (PreTrainedModel,), {"config_class": PretrainedConfig})(PretrainedConfig())
+    model.set_attn_implementation("eager")
+    assert seen == [("Small", "attention", "sdpa"), ("Small", "attention", "eager")]
+
+
 def test_names_of_the_kernel_are_entry_points_like_any_other():
     assert {"eager", "sdpa"} <= set(registry("attention").names())
     assert registry("callback").get("early_stopping") is xf.EarlyStoppingCallback

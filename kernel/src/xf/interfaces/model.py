@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from .. import logging
 from ..hub import PushToHubMixin
+from ..plugins.hooks import hooks
 from .attention import AttentionChoice, AttentionModule, AttentionNeeds, attention_backend, choose_attention
 from .config import PretrainedConfig
 from .model_utils import GradientCheckpointingLayer, ModuleUtilsMixin, model_forward
@@ -95,6 +96,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
         # not through the documented setter: that one speaks for the sub-configs too
         config._attn_implementation_internal = self.attention_choice.name
         config._attn_explicit = self.attention_choice.explicit
+        hooks().xf_dispatch_chosen(model=self, what="attention", name=self.attention_choice.name)
 
     def post_init(self) -> None:
         """Last step of __init__: random weights (unless a loader fills them) and ties."""
@@ -310,6 +312,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
         for model, choice in wanted:
             model.attention_choice = choice
             model.config._attn_implementation_internal, model.config._attn_explicit = choice.name, True
+            hooks().xf_dispatch_chosen(model=model, what="attention", name=choice.name)
         for module in self.modules():
             if isinstance(module, AttentionModule):
                 module.use_backend(attention_backend(module.config._attn_implementation))
