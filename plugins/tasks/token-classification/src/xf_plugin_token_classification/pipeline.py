@@ -84,7 +84,7 @@ class TokenClassificationPipeline(ChunkPipeline):
             raise ValueError(
                 f"stride={stride} must be less than the tokenizer's limit, {self.tokenizer.model_max_length} tokens."
             )
-        if strategy is None or strategy == AggregationStrategy.NONE:
+        if strategy == AggregationStrategy.NONE:
             raise ValueError(
                 "stride splits a text into overlapping windows, whose entities must be merged: give "
                 'aggregation_strategy "simple", "first", "average" or "max" with it.'

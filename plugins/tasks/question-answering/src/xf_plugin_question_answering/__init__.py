@@ -1,0 +1,1 @@
+"""The task question-answering for xf."""

@@ -1,0 +1,1 @@
+"""The task zero-shot-classification for xf."""
