@@ -97,7 +97,7 @@ class CacheConformance(Conformance):
         if self.is_exact:
             assert torch.equal(actual, expected)
         else:
-            torch.testing.assert_close(actual, expected, atol=self.atol, rtol=0)
+            torch.testing.assert_close(actual.to(expected.dtype), expected, atol=self.atol, rtol=0)
 
     # -- storage
 
