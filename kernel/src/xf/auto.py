@@ -9,6 +9,7 @@ Importing this module does not import torch; a tokenizer is loaded without it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import logging
@@ -21,50 +22,21 @@ from .plugins.registry import find_attribute, groups, load_attribute
 
 logger = logging.get_logger(__name__)
 
+#: AutoModelFor... whose registry model.<head> is their name in snake case
+_REGULAR = """
+    CausalLM MaskedLM SequenceClassification TokenClassification QuestionAnswering TableQuestionAnswering
+    VisualQuestionAnswering DocumentQuestionAnswering MultipleChoice NextSentencePrediction TextEncoding CTC
+    AudioClassification AudioFrameClassification AudioTokenization AudioXVector TextToSpectrogram TextToWaveform
+    ImageClassification ZeroShotImageClassification ImageSegmentation SemanticSegmentation InstanceSegmentation
+    UniversalSegmentation MaskGeneration MaskedImageModeling ObjectDetection ZeroShotObjectDetection DepthEstimation
+    KeypointDetection KeypointMatching ImageToImage ImageTextToText VideoClassification TimeSeriesPrediction
+"""
 #: AutoModel + suffix -> registries model.<head>, in order of preference
 HEADS: dict[str, tuple[str, ...]] = {
-    "": ("base",),
-    "ForPreTraining": ("pretraining",),
-    "WithLMHead": ("masked_lm", "seq2seq_lm", "causal_lm"),
-    "ForCausalLM": ("causal_lm",),
-    "ForMaskedLM": ("masked_lm",),
-    "ForSeq2SeqLM": ("seq2seq_lm",),
-    "ForSequenceClassification": ("sequence_classification",),
-    "ForTokenClassification": ("token_classification",),
-    "ForQuestionAnswering": ("question_answering",),
-    "ForTableQuestionAnswering": ("table_question_answering",),
-    "ForVisualQuestionAnswering": ("visual_question_answering",),
-    "ForDocumentQuestionAnswering": ("document_question_answering",),
-    "ForMultipleChoice": ("multiple_choice",),
-    "ForNextSentencePrediction": ("next_sentence_prediction",),
-    "ForTextEncoding": ("text_encoding",),
-    "ForSpeechSeq2Seq": ("speech_seq2seq",),
-    "ForCTC": ("ctc",),
-    "ForAudioClassification": ("audio_classification",),
-    "ForAudioFrameClassification": ("audio_frame_classification",),
-    "ForAudioTokenization": ("audio_tokenization",),
-    "ForAudioXVector": ("audio_xvector",),
-    "ForTextToSpectrogram": ("text_to_spectrogram",),
-    "ForTextToWaveform": ("text_to_waveform",),
-    "ForImageClassification": ("image_classification",),
-    "ForZeroShotImageClassification": ("zero_shot_image_classification",),
-    "ForImageSegmentation": ("image_segmentation",),
-    "ForSemanticSegmentation": ("semantic_segmentation",),
-    "ForInstanceSegmentation": ("instance_segmentation",),
-    "ForUniversalSegmentation": ("universal_segmentation",),
-    "ForMaskGeneration": ("mask_generation",),
-    "ForMaskedImageModeling": ("masked_image_modeling",),
-    "ForObjectDetection": ("object_detection",),
-    "ForZeroShotObjectDetection": ("zero_shot_object_detection",),
-    "ForDepthEstimation": ("depth_estimation",),
-    "ForKeypointDetection": ("keypoint_detection",),
-    "ForKeypointMatching": ("keypoint_matching",),
-    "ForImageToImage": ("image_to_image",),
-    "ForImageTextToText": ("image_text_to_text",),
-    "ForVision2Seq": ("vision2seq",),
-    "ForVideoClassification": ("video_classification",),
-    "ForTimeSeriesPrediction": ("time_series_prediction",),
-}
+    "": ("base",), "ForPreTraining": ("pretraining",), "WithLMHead": ("masked_lm", "seq2seq_lm", "causal_lm"),
+    "ForSeq2SeqLM": ("seq2seq_lm",), "ForSpeechSeq2Seq": ("speech_seq2seq",), "ForVision2Seq": ("vision2seq",),
+    **{f"For{name}": (re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower(),) for name in _REGULAR.split()},
+}  # fmt: skip
 
 
 #: tokenizer classes that are no family's own: a tokenizer.json says all there is to know (names of 4.x and of 5.x)

@@ -82,15 +82,13 @@ def build_from_config(cls: Any, config: Any, **kwargs: Any) -> Any:
         return cls(config, **kwargs)
 
 
-def owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """(the module that holds the tensor called `name`, its name there)."""
+def assign(modules: Mapping[str, nn.Module], name: str, tensor: torch.Tensor) -> None:
+    """Put `tensor` in the place of the parameter or buffer `name`, without copying; keeps requires_grad.
+
+    `modules` is dict(model.named_modules()).
+    """
     path, _, key = name.rpartition(".")
-    return (model.get_submodule(path) if path else model), key
-
-
-def assign(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
-    """Put `tensor` in the place of the parameter or buffer `name`, without copying; keeps requires_grad."""
-    module, key = owner(model, name)
+    module = modules[path]
     old = module._parameters.get(key)
     if old is not None:
         trainable = old.requires_grad and (tensor.is_floating_point() or tensor.is_complex())

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from xf import logging
-from xf.checkpoint.build import assign, build_empty, build_from_config, owner
+from xf.checkpoint.build import assign, build_empty, build_from_config
 from xf.checkpoint.dtypes import choose_dtypes, pop_dtype
 from xf.checkpoint.errors import CheckpointError, LoadError
 from xf.checkpoint.formats import TensorSource
@@ -265,13 +265,14 @@ def _place(
 ) -> set[str]:
     """Put every planned tensor into its module; returns the names that were filled."""
     placed: set[str] = set()
+    modules = dict(model.named_modules())
 
     def put(name: str, tensor: torch.Tensor) -> None:
         made = quantizer.convert(model, name, tensor) if quantizer else {name: tensor}
         for target, value in made.items():
             if target == name and value is tensor:
                 value = _as_expected(name, value, plan.expected[name], report)
-            assign(model, target, value.to(device))
+            assign(modules, target, value.to(device))
             placed.add(target)
 
     _compare_ties(plan, source, report)
@@ -280,8 +281,7 @@ def _place(
     for conversion in plan.converted:
         for name, tensor in zip(conversion.targets, _converted(conversion, plan, source), strict=True):
             put(name, tensor)
-    if hasattr(model, "tie_weights"):
-        model.tie_weights()
+    model.tie_weights()
     return placed
 
 
@@ -326,21 +326,16 @@ def _compare_ties(plan: Plan, source: TensorSource, report: LoadReport) -> None:
 def _complete(model: Any, report: LoadReport, device: torch.device) -> None:
     """Random start for what is new, values for what is allowed to be absent, and the device for all buffers."""
     new = {*report.newly_initialised, *report.allowed}
-    for name in new:
-        module, key = owner(model, name)
-        tensor = module._parameters.get(key)
-        if tensor is not None and tensor.is_meta:
-            assign(model, name, torch.zeros_like(tensor, device=device))
-    if hasattr(model, "tie_weights"):
-        model.tie_weights()
-    if new and hasattr(model, "initialize_missing"):
+    modules = dict(model.named_modules())
+    held = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    for name, tensor in held:
+        if name in new and tensor.is_meta:
+            assign(modules, name, torch.zeros_like(tensor, device=device))
+        elif tensor.device != device and not tensor.is_meta:  # constructed, not loaded
+            assign(modules, name, tensor.detach().to(device))
+    if new:
         model.initialize_missing(new)
-    for name, buffer in list(model.named_buffers()):
-        if buffer.device != device and not buffer.is_meta:
-            assign(model, name, buffer.to(device))
-    for name, parameter in list(model.named_parameters()):
-        if parameter.device != device and not parameter.is_meta:
-            assign(model, name, parameter.detach().to(device))
+    model.tie_weights()
     tensors = [*model.named_parameters(), *model.named_buffers()]
     empty = [name for name, tensor in tensors if tensor.is_meta] if device.type != "meta" else []
     assert not empty, f"{report.model}: {empty} have no values after loading; constructors must give buffers theirs"

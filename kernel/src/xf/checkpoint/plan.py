@@ -26,8 +26,11 @@ _OLD_NAMES = {
 
 @dataclass
 class Plan:
-    """`direct` {name in the model: name in the files}; `converted` for tensors made of others; the rest by name."""
+    """Which names become which: `levels` (see there), `expected` (the model's tensors by name), `direct` {name in the
+    model: name in the files}, `converted` (tensors made of others) and `ties` {tied name: the name it shares}.
+    """
 
+    levels: list[tuple[str, Any]]
     expected: dict[str, torch.Tensor]
     direct: dict[str, str] = field(default_factory=dict)
     converted: list[Conversion] = field(default_factory=list)
@@ -53,10 +56,10 @@ def make_plan(
     ignore_unexpected: Sequence[str] = (),
 ) -> Plan:
     """Match names, fill in `used`, `renamed`, `tied`, `unexpected` and `ignored` of the report. Reads no data."""
-    plan = Plan(dict(model.state_dict(keep_vars=True)))
+    plan = Plan(levels(model), dict(model.state_dict(keep_vars=True)))
     current = {name: _mapped(name, key_mapping or {}) for name in source.names()}
     current = _adapt_prefix(model, current)
-    for prefix, part in levels(model):
+    for prefix, part in plan.levels:
         names = {now: file for file, now in current.items()}
         for use in conversions(names, part.key_rules, getattr(part, "config", None), prefix):
             files = tuple(names[name] for name in use.sources)
@@ -71,7 +74,7 @@ def make_plan(
     _resolve_ties(model, plan, report)
     report.used = sorted(plan.provided())
     report.renamed = {file: name for name, file in plan.direct.items() if file != name}
-    patterns = [*ignore_unexpected, *_declared(model, "ignore_unexpected")]
+    patterns = [*ignore_unexpected, *_declared(plan, "ignore_unexpected")]
     report.ignored = sorted(name for name in spare if matches(current[name], patterns) or matches(name, patterns))
     report.unexpected = sorted(set(spare) - set(report.ignored))
     return plan
@@ -157,7 +160,7 @@ def classify_missing(
     provided = plan.provided()  # without tied names: an output layer that shares the embedding is no part of a head
     base_found = any(name.startswith(f"{base}.") for name in provided)
     found_units = {_unit(name) for name in provided}
-    declared = _declared(model, "allow_missing")
+    declared = _declared(plan, "allow_missing")
     for name in names:
         tensor = plan.expected[name]
         if not isinstance(tensor, nn.Parameter) and not tensor.is_floating_point() and not tensor.is_meta:
@@ -176,9 +179,9 @@ def _unit(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _declared(model: nn.Module, attribute: str) -> list[str]:
+def _declared(plan: Plan, attribute: str) -> list[str]:
     """The patterns that the model and the models inside it declare, as full names."""
-    return [prefix + pattern for prefix, part in levels(model) for pattern in getattr(part, attribute, ())]
+    return [prefix + pattern for prefix, part in plan.levels for pattern in getattr(part, attribute, ())]
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

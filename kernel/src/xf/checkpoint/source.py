@@ -388,5 +388,5 @@ def _not_cached(name: str, revision: str, cache_dir: Path) -> CheckpointError:
     return CheckpointError(
         f"{name!r} is no folder here, {Path.cwd()}{_here(name)}, and revision {revision!r} is not in the cache "
         f"{cache_dir}; the hub was not asked (offline, local_files_only, or unreachable). Do one of: load it once with "
-        "a connection; unset XF_OFFLINE and HF_HUB_OFFLINE; pass cache_dir= of another cache; pass the path of a folder."
+        "a connection; unset XF_OFFLINE and HF_HUB_OFFLINE; pass cache_dir= of another cache or the path of a folder."
     )
