@@ -6,11 +6,13 @@ when it is asked for, and nothing before that.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ._modules import install as _install
 from ._names import NAMES
 from ._version import VERSION as __version__
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import, which would double the time of `import xf`
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["__version__"]
 

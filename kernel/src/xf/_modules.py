@@ -9,14 +9,16 @@ A finder, asked after all others, for names below `xf.` that no file of the kern
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 from ._names import ALIASES, FOLDERS
+
+TYPE_CHECKING = False  # see xf/__init__.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 # the first words of a file's name in a model's folder -> the registries whose records name the module
 _PARTS = {
@@ -35,6 +37,8 @@ def targets(path: str) -> list[str] | None:
 
     Raises: PluginError where a plugin is known to provide it, but cannot be used.
     """
+    import importlib.util
+
     from .plugins import known
     from .plugins.registry import registry
 
