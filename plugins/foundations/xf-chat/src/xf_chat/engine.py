@@ -1,7 +1,8 @@
 """The engine that the kernel asks for: renders conversations and turns the text into tokens.
 
-Templates are Jinja, as published checkpoints have them: blocks trimmed, `break` and `continue`, `tojson` without escapes
-of HTML, `raise_exception(message)`, `strftime_now(format)`, and `{% generation %}` around what the assistant writes.
+Templates are Jinja, as published checkpoints have them: blocks trimmed, `break` and `continue`, `tojson` without
+escapes of HTML, `raise_exception(message)`, `strftime_now(format)`, and `{% generation %}` around what the assistant
+writes.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class GenerationTag(Extension):
     def parse(self, parser: Parser) -> nodes.CallBlock:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.CallBlock(self.call_method("_marked"), [], [], body).set_lineno(line)
+        return nodes.CallBlock(self.call_method("_marked"), [], [], body, lineno=line)
 
     def _marked(self, caller: Callable[[], str]) -> str:
         text, marks = caller(), _marks.get()
@@ -238,7 +239,8 @@ def _rendered(chat_template: str, variables: dict[str, Any], with_spans: bool) -
     except TemplateError as error:
         if isinstance(error, ValueError):
             raise
-        line = f" (line {error.lineno})" if getattr(error, "lineno", None) else ""
+        number = getattr(error, "lineno", None)
+        line = f" (line {number})" if number else ""
         raise ChatTemplateError(f"the chat template failed{line}: {error}") from error
     finally:
         _marks.reset(token)

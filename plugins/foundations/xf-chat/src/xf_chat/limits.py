@@ -1,7 +1,7 @@
 """A Jinja environment in which a template from anywhere can be run: it cannot reach Python, and it cannot run for long.
 
-Jinja's sandbox keeps a template from attributes and methods it has no business with, and from changing what it is given.
-It does not keep it from looping for hours or from making strings of gigabytes, so here
+Jinja's sandbox keeps a template from attributes and methods it has no business with, and from changing what it is
+given. It does not keep it from looping for hours or from making strings of gigabytes, so here
   - every turn of a loop and every call is counted, against a number and a deadline,
   - whatever makes text (operators, filters, methods of strings, captured blocks, the output) has a limit of length.
 """
@@ -122,7 +122,8 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         for loop in template.find_all(nodes.For):
             loop.iter = _method("counted", [loop.iter])
         _replace_concatenations(template)
-        return template.set_environment(self)
+        template.set_environment(self)
+        return template
 
     def counted(self, iterable: Any) -> Any:
         """What a loop goes through."""
@@ -133,7 +134,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         return limited("".join(map(str, parts)))  # type: ignore[no-any-return]
 
     @staticmethod
-    def concat(parts: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(parts: Iterable[str]) -> str:
         """Joins output, of the whole template or of a block that is kept."""
         total, kept = 0, []
         for part in parts:
@@ -206,7 +207,7 @@ def _format(value: str, *args: Any, **kwargs: Any) -> str:
     return text % (kwargs or args)
 
 
-def _method(name: str, args: list[nodes.Expr]) -> nodes.Call:
+def _method(name: str, args: list[Any]) -> nodes.Call:
     return nodes.Call(nodes.EnvironmentAttribute(name), args, [], None, None)
 
 

@@ -1,4 +1,4 @@
-"""JSON schemas of functions, from their type hints and docstrings (Google style), for the `tools` of a chat template."""
+"""JSON schemas of functions, from their type hints and docstrings (Google style): the `tools` of a chat template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def get_json_schema(func: Callable[..., Any]) -> dict[str, Any]:
         DocstringParsingException: no docstring, or one that leaves out an argument.
         TypeHintParsingException: a missing type hint, or one that JSON schema cannot express.
     """
-    func = func if hasattr(func, "__name__") else func.__call__
+    func = func if hasattr(func, "__name__") else func.__call__  # type: ignore[operator]
     name = "operation" if func.__name__ == "__call__" else func.__name__
     doc = inspect.getdoc(func)
     if not doc:
@@ -149,8 +149,8 @@ def type_schema(hint: Any) -> dict[str, Any]:
     if kind is not None:
         return {"type": kind}
     raise TypeHintParsingException(
-        f"the type hint {hint} has no JSON schema: it is a class of its own. Use int, float, str, bool, Literal, and list, "
-        "tuple, dict and unions of them, or write the schema of the tool by hand."
+        f"the type hint {hint} has no JSON schema: it is a class of its own. Use int, float, str, bool, Literal, and "
+        "list, tuple, dict and unions of them, or write the schema of the tool by hand."
     )
 
 

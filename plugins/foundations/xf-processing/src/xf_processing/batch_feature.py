@@ -59,7 +59,7 @@ class BatchFeature(dict[str, Any]):
             except (ValueError, TypeError, RuntimeError) as error:
                 raise ValueError(
                     f"Unable to create tensor of `{key}`: its items have different lengths, or are no numbers "
-                    f"({error}). Padding ('padding=True') makes them equal; return_tensors=None leaves them as they are."
+                    f"({error}). Padding ('padding=True') makes them equal; return_tensors=None leaves them alone."
                 ) from error
         return self
 

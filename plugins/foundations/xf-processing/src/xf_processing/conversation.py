@@ -107,7 +107,7 @@ class ConversationMixin:
             kept = [True] * len(ids)
             if "attention_mask" in inputs:
                 kept = [bool(value) for value in inputs["attention_mask"][row]]
-            long = [token for token, keep in zip(ids, kept) if keep]
+            long = [token for token, keep in zip(ids, kept, strict=True) if keep]
             stretched = iter(stretch_mask(short, mask, long, placeholders))
             masks.append([next(stretched) if keep else 0 for keep in kept])
         return masks

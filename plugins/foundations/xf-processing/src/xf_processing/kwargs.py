@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, TypedDict, Union
+from typing import Any, TypedDict
 
 from xf import logging
 from xf.utils.enums import PaddingStrategy, TensorType
@@ -22,7 +22,7 @@ from xf_tokenizers.batch_encoding import TruncationStrategy
 
 logger = logging.get_logger(__name__)
 
-Texts = Union[str, list[str], list[list[str]]]
+Texts = str | list[str] | list[list[str]]
 
 
 class TextKwargs(TypedDict, total=False):
@@ -169,7 +169,8 @@ def merge_kwargs(
         twice = sorted(set(nested) & set(flat))
         if twice:
             raise ValueError(
-                f"Keyword argument {', '.join(twice)} was passed two times: in a dictionary for {kind} and as a **kwarg."
+                f"Keyword argument {', '.join(twice)} was passed two times: in a dictionary for {kind} and "
+                "as a **kwarg."
             )
         merged[kind].update({key: value for key, value in flat.items() if key in names[kind]})
         merged[kind].update(nested)

@@ -64,7 +64,7 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
         names = list(self.attributes)
         if len(args) > len(names):
             raise TypeError(f"{type(self).__name__} has the parts {', '.join(names)}; {len(args)} were given")
-        given = dict(zip(names, args))
+        given = dict(zip(names, args, strict=False))
         for name, value in kwargs.items():
             if name not in names or name in given:
                 raise TypeError(
@@ -151,15 +151,15 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
         return list(dict.fromkeys(names))
 
     def _check_special_mm_tokens(self, text: list[str], text_inputs: Mapping[str, Any], modalities: list[str]) -> None:
-        """ValueError if truncation cut off placeholders (`image_token`, ...), so that text and media would not agree."""
+        """ValueError if truncation cut off placeholders (`image_token`, ...): text and media would not agree."""
         for modality in modalities:
             token, index = getattr(self, f"{modality}_token"), getattr(self, f"{modality}_token_id")
             ids = [list(row).count(index) for row in text_inputs["input_ids"]]
             texts = [sample.count(token) for sample in text]
             if ids != texts:
                 raise ValueError(
-                    f"the texts hold {texts} {modality} placeholders {token!r}, their ids {ids}: `truncation` cut some off. "
-                    "Use a larger `max_length` or no truncation."
+                    f"the texts hold {texts} {modality} placeholders {token!r}, their ids {ids}: `truncation` cut some "
+                    "off. Use a larger `max_length` or no truncation."
                 )
 
     # Files
@@ -191,7 +191,8 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
         checkpoint = open_checkpoint(pretrained_model_name_or_path, kwargs)
         processor_dict, kwargs = cls._read_dict(checkpoint, **kwargs)
         parts = cls._get_arguments_from_pretrained(checkpoint, **kwargs)
-        return cls.from_args_and_dict(parts, processor_dict, **kwargs)
+        made: T = cls.from_args_and_dict(parts, processor_dict, **kwargs)
+        return made
 
     @classmethod
     def _get_arguments_from_pretrained(cls, checkpoint: Any, **kwargs: Any) -> list[Any]:

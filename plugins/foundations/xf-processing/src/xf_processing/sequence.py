@@ -99,10 +99,10 @@ class SequenceFeatureExtractor(FeatureExtractionMixin):
             max_length, strategy = max(len(item[main]) for item in items), PaddingStrategy.MAX_LENGTH
         outputs: dict[str, list[Any]] = {}
         for item in items:
-            for key, value in self._pad(
+            for name, padded in self._pad(
                 item, max_length, strategy, pad_to_multiple_of, return_attention_mask, side
             ).items():
-                outputs.setdefault(key, []).append(value.astype(np.float32) if value.dtype == np.float64 else value)
+                outputs.setdefault(name, []).append(padded.astype(np.float32) if padded.dtype == np.float64 else padded)
         return BatchFeature(outputs, tensor_type=return_tensors)
 
     def _pad(

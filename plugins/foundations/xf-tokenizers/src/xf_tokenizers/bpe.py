@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
 from xf.checkpoint.source import parse_json_object
 
 Merges = Sequence[tuple[str, str]]

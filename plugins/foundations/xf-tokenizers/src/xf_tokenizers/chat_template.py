@@ -1,6 +1,6 @@
 """Chat templates of tokenizers: which one is meant. What its text becomes is a plugin's work.
 
-The contract of group ``xf.v1.chat_template`` (the kernel asks for the name ``jinja``): an object with
+The contract of group ``xf.v1.chat_template`` (tokenizers ask for the name ``jinja``): an object with
 
     render(conversations, *, chat_template, tools, documents, add_generation_prompt, continue_final_message,
            return_assistant_tokens_mask, **variables) -> (texts, spans)
@@ -32,8 +32,10 @@ def choose_chat_template(own: str | Mapping[str, str] | None, asked: str | None,
             return own.get(asked, asked)
         name = "tool_use" if tools is not None and "tool_use" in own else "default"
         if name not in own:
-            raise ValueError(f"this {owner} has several chat templates, none of them 'default': pass chat_template= one of "
-                             f"{sorted(own)}, or a template")  # fmt: skip
+            raise ValueError(
+                f"this {owner} has several chat templates, none of them 'default': pass chat_template= one of "
+                f"{sorted(own)}, or a template"
+            )
         return own[name]
     template = own if asked is None else asked
     if template is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xf import logging
 from xf.utils.enums import PaddingStrategy
 
+from .arguments import STRATEGY_OPTIONS
 from .batch_encoding import BatchEncoding, TruncationStrategy
 from .lengths import check_side
 
@@ -69,12 +70,12 @@ def prepare_for_model(
     tokenizer: TokenSequencesMixin, ids: list[int], pair_ids: list[int] | None = None, **options: Any
 ) -> BatchEncoding:
     """The model inputs for one or two sequences of ids; see `PreTrainedTokenizerBase.prepare_for_model`."""
-    asked = [options.pop(name) for name in ("padding", "truncation", "max_length")]
-    of, verbose = options.pop("pad_to_multiple_of"), options.pop("verbose")
+    asked = {name: options.pop(name) for name in STRATEGY_OPTIONS}
+    of, verbose = asked["pad_to_multiple_of"], asked["verbose"]
     side, stride, special = options.pop("padding_side"), options.pop("stride"), options.pop("add_special_tokens")
     tensors, axis = options.pop("return_tensors"), options.pop("prepend_batch_axis")
     wanted = {name: options.pop(f"return_{name}") for name in _RETURNED}
-    padding, truncation, max_length, _ = tokenizer._get_padding_truncation_strategies(*asked, of, verbose, **options)
+    padding, truncation, max_length, _ = tokenizer._get_padding_truncation_strategies(**asked, **options)
     pair = pair_ids is not None
     if wanted["token_type_ids"] and not special:
         raise ValueError("return_token_type_ids=True needs add_special_tokens=True")

@@ -21,9 +21,10 @@ logger = logging.get_logger(__name__)
 class PreTrainedTokenizer(PreTrainedTokenizerBase):
     """A tokenizer in pure Python.
 
-    A subclass provides `vocab_size`, `get_vocab`, `_tokenize`, `_convert_token_to_id` and `_convert_id_to_token`, and may
-    provide `convert_tokens_to_string`, `build_inputs_with_special_tokens`, `save_vocabulary`, `prepare_for_tokenization`.
-    Its __init__ loads the vocabulary first and then calls this one, which adds the special tokens.
+    A subclass provides `vocab_size`, `get_vocab`, `_tokenize`, `_convert_token_to_id` and `_convert_id_to_token`, and
+    may provide `convert_tokens_to_string`, `build_inputs_with_special_tokens`, `save_vocabulary` and
+    `prepare_for_tokenization`. Its __init__ loads the vocabulary first and then calls this one, which adds the special
+    tokens.
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -13,7 +13,8 @@ from .bpe import byte_characters, byte_level_tokenizer
 
 #: How the files of Llama 3 are split into words (its model card's code; the pattern of cl100k with digits by threes).
 LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
@@ -84,5 +85,6 @@ def tiktoken_tokenizer(
     for token, index in sorted((special_tokens or {}).items(), key=lambda item: item[1]):
         tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True)])
         if tokenizer.token_to_id(token) != index:
-            raise ValueError(f"the special token {token} has the id {index}, but {tokenizer.token_to_id(token)} is next")
+            following = tokenizer.token_to_id(token)
+            raise ValueError(f"the special token {token} has the id {index}, but {following} is the next one")
     return tokenizer

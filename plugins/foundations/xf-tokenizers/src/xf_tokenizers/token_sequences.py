@@ -21,6 +21,20 @@ from .special_tokens import SpecialTokensMixin
 logger = logging.get_logger(__name__)
 
 
+_NO_TRUNCATION = (
+    "Truncation was not explicitly activated but `max_length` is provided a specific value, please use "
+    "`truncation=True` to explicitly truncate examples to max length. Defaulting to 'longest_first'."
+)
+_NO_MAX_LENGTH = (
+    "`max_length` is ignored when `padding`=`True` and there is no truncation strategy. To pad to max length, use "
+    "`padding='max_length'`."
+)
+_NO_LENGTH = (
+    "Asking to pad or truncate to max_length but no maximum length is provided and the model has no predefined "
+    "maximum length. Default to neither."
+)
+
+
 class TokenSequencesMixin(SpecialTokensMixin):
     """Padding, truncation and special tokens for lists of ids."""
 
@@ -42,7 +56,7 @@ class TokenSequencesMixin(SpecialTokensMixin):
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """The token types of what `build_inputs_with_special_tokens` makes: 0 for the first sequence, 1 for the second."""
+        """The token types of what `build_inputs_with_special_tokens` makes: 0 for the first sequence, then 1."""
         first = len(self.build_inputs_with_special_tokens(token_ids_0))
         both = len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
         return [0] * first + [1] * (both - first)
@@ -87,14 +101,10 @@ class TokenSequencesMixin(SpecialTokensMixin):
         """
         advise = self._advise if verbose else lambda key, message: None
         if max_length is not None and padding is False and truncation is None:
-            advise("max_length without truncation",
-                   "Truncation was not explicitly activated but `max_length` is provided a specific value, please use "
-                   "`truncation=True` to explicitly truncate examples to max length. Defaulting to 'longest_first'.")  # fmt: skip
+            advise("max_length without truncation", _NO_TRUNCATION)
             truncation = "longest_first"
         if padding is True and max_length is not None and truncation in (None, False, "do_not_truncate"):
-            advise("max_length with padding",
-                   "`max_length` is ignored when `padding`=`True` and there is no truncation strategy. To pad to max "
-                   "length, use `padding='max_length'`.")  # fmt: skip
+            advise("max_length with padding", _NO_MAX_LENGTH)
         longest, untouched = PaddingStrategy.LONGEST, PaddingStrategy.DO_NOT_PAD
         padding = longest if padding is True else PaddingStrategy(padding) if padding else untouched
         whole = TruncationStrategy.DO_NOT_TRUNCATE
@@ -103,8 +113,7 @@ class TokenSequencesMixin(SpecialTokensMixin):
         if max_length is None and (padding is PaddingStrategy.MAX_LENGTH or truncation is not whole):
             max_length = self.model_max_length
             if max_length > LARGE_INTEGER:
-                self._advise("no length", "Asking to pad or truncate to max_length but no maximum length is provided and the "
-                             "model has no predefined maximum length. Default to neither.")  # fmt: skip
+                self._advise("no length", _NO_LENGTH)
                 padding = untouched if padding is PaddingStrategy.MAX_LENGTH else padding
                 truncation, max_length = whole, None
         if max_length is not None and (not isinstance(max_length, (int, np.integer)) or max_length < 0):

@@ -17,6 +17,7 @@ from tokenizers import AddedToken
 from xf import logging
 from xf.utils.tensors import to_py_obj
 
+from .arguments import OPTIONS, STRATEGY_OPTIONS, check_text
 from .batch_encoding import (
     BatchEncoding,
     CharSpan,
@@ -34,8 +35,8 @@ from .tokenizer_files import TokenizerFilesMixin, added_token_to, chat_template_
 
 __all__ = [
     "LARGE_INTEGER", "VERY_LARGE_INTEGER", "AddedToken", "BatchEncoding", "CharSpan", "ExplicitEnum",
-    "PaddingStrategy", "PreTrainedTokenizer", "PreTrainedTokenizerBase", "PreTrainedTokenizerFast",
-    "SpecialTokensMixin", "TensorType", "TokenSpan", "TruncationStrategy",
+    "PaddingStrategy", "PreTrainedTokenizerBase", "SpecialTokensMixin", "TensorType", "TokenSpan",
+    "TruncationStrategy",
 ]  # fmt: skip
 
 logger = logging.get_logger(__name__)
@@ -224,7 +225,7 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         Raises:
             ValueError: an input of the wrong type, rows of different number, arguments that contradict each other.
         """
-        options = {name: value for name, value in locals().items() if name in _OPTIONS}
+        options = {name: value for name, value in locals().items() if name in OPTIONS}
         options.update(kwargs)
         if text is None and text_target is None:
             raise ValueError("You need to specify either `text` or `text_target`.")
@@ -243,9 +244,9 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
     def _call_one(
         self, text: Any, text_pair: Any = None, is_split_into_words: bool = False, **options: Any
     ) -> BatchEncoding:
-        _check_text(text, "text", is_split_into_words)
+        check_text(text, "text", is_split_into_words)
         if text_pair is not None:
-            _check_text(text_pair, "text_pair", is_split_into_words)
+            check_text(text_pair, "text_pair", is_split_into_words)
         if is_split_into_words:
             batched = isinstance(text, (list, tuple)) and bool(text) and isinstance(text[0], (list, tuple))
         else:
@@ -258,7 +259,7 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
             raise ValueError(
                 f"batch length of `text`: {len(text)} does not match batch length of `text_pair`: {len(text_pair)}."
             )
-        batch = list(zip(text, text_pair)) if text_pair is not None else text
+        batch = list(zip(text, text_pair, strict=True)) if text_pair is not None else text
         return self.batch_encode_plus(batch, is_split_into_words=is_split_into_words, **options)
 
     def encode(  # fmt: skip
@@ -275,7 +276,7 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         **kwargs: Any,
     ) -> Any:
         """The ids of a text or a pair: `encode_plus(...)["input_ids"]`."""
-        options = {name: value for name, value in locals().items() if name in _OPTIONS}
+        options = {name: value for name, value in locals().items() if name in OPTIONS}
         return self.encode_plus(text, text_pair, **options, **kwargs)["input_ids"]
 
     def encode_plus(  # fmt: skip
@@ -301,7 +302,7 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         **kwargs: Any,
     ) -> BatchEncoding:
         """Encode one text or one pair; the arguments are those of calling the tokenizer."""
-        options = {name: value for name, value in locals().items() if name in _OPTIONS}
+        options = {name: value for name, value in locals().items() if name in OPTIONS}
         return self._encode_plus(text, text_pair, **self._resolved(options, kwargs))
 
     def batch_encode_plus(  # fmt: skip
@@ -326,15 +327,14 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         **kwargs: Any,
     ) -> BatchEncoding:
         """Encode a batch of texts or of pairs; the arguments are those of calling the tokenizer."""
-        options = {name: value for name, value in locals().items() if name in _OPTIONS}
+        options = {name: value for name, value in locals().items() if name in OPTIONS}
         return self._batch_encode_plus(batch_text_or_text_pairs, **self._resolved(options, kwargs))
 
     def _resolved(self, options: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The options of a call with strategies in place of `padding` and `truncation`."""
-        asked = [options.pop(name) for name in ("padding", "truncation", "max_length")]
-        padding, truncation, max_length, kwargs = self._get_padding_truncation_strategies(
-            *asked, options["pad_to_multiple_of"], options["verbose"], **kwargs
-        )
+        asked = {name: options[name] for name in STRATEGY_OPTIONS}
+        padding, truncation, max_length, kwargs = self._get_padding_truncation_strategies(**asked, **kwargs)
+        del options["padding"], options["truncation"]
         kwargs.setdefault("split_special_tokens", self.split_special_tokens)
         return {**options, **kwargs, "padding_strategy": padding, "truncation_strategy": truncation,
                 "max_length": max_length}  # fmt: skip
@@ -424,38 +424,3 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
             f"clean_up_tokenization_spaces={self.clean_up_tokenization_spaces}, "
             f"added_tokens_decoder={{\n{added}}}\n)"
         )
-
-
-#: The arguments of a call that are handed on as they are.
-_OPTIONS = frozenset(
-    "add_special_tokens padding truncation max_length stride is_split_into_words pad_to_multiple_of padding_side "
-    "return_tensors return_token_type_ids return_attention_mask return_overflowing_tokens return_special_tokens_mask "
-    "return_offsets_mapping return_length verbose".split()
-)
-
-
-def _check_text(text: Any, name: str, is_split_into_words: bool) -> None:
-    """ValueError unless `text` is a string, or lists of strings as deep as a batch may be."""
-    if isinstance(text, str):
-        return
-    if not isinstance(text, (list, tuple)):
-        raise ValueError(
-            f"{name} input must be of type `str` (single example), `list[str]` (batch or single pretokenized example) "
-            f"or `list[list[str]]` (batch of pretokenized examples), not {type(text).__name__}: {_shortened(text)}"
-        )
-    for index, item in enumerate(text):
-        if isinstance(item, str):
-            continue
-        where = f"{name}[{index}]"
-        if not isinstance(item, (list, tuple)):
-            raise ValueError(f"{where} must be a string, not {type(item).__name__}: {_shortened(item)}")
-        if not is_split_into_words and len(item) != 2:
-            raise ValueError(
-                f"{where} is a list of {len(item)} texts: give a string, or two for a pair; "
-                "for texts that are split into words pass is_split_into_words=True"
-            )
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else text[:77] + "..."

@@ -10,20 +10,22 @@ from __future__ import annotations
 import copy
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tokenizers import AddedToken, Encoding, Tokenizer
 
 from xf import logging
 from xf.checkpoint.atomic import write_atomic
 from xf.utils.enums import PaddingStrategy, TensorType
 
+from .backend import clone_tokenizer, read_tokenizer_file
+from .backend_vocabulary import BackendVocabulary
 from .batch_encoding import BatchEncoding, TruncationStrategy
-from .lengths import check_side, multiple
+from .columns import Columns, PaddedWhenRead
+from .lengths import check_side
 from .tokenizer import PreTrainedTokenizerBase
 from .tokenizer_files import FULL_TOKENIZER_FILE
 
@@ -32,11 +34,9 @@ logger = logging.get_logger(__name__)
 #: How many clones of the backend are kept for calls to come.
 _SPARE_CLONES = 16
 _FEW = 4
-#: Texts of which at least one makes a token in nearly every vocabulary.
-_PROBES = ("a", "0", "e", ".", "\u4e00")
 
 
-class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
+class PreTrainedTokenizerFast(BackendVocabulary):
     """A tokenizer on the `tokenizers` library.
 
     A class for one family adds defaults for special tokens, and `build_backend` for its own vocabulary files.
@@ -89,8 +89,9 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     def build_backend(self, *args: Any, **kwargs: Any) -> Tokenizer:
         """Make the backend from vocabulary files, given the arguments of the class. For subclasses."""
         raise ValueError(
-            f"{type(self).__name__} cannot be made without a tokenizer.json (tokenizer_file=) or a tokenizers.Tokenizer "
-            "(tokenizer_object=). A checkpoint with vocabulary files alone needs the tokenizer class of its family."
+            f"{type(self).__name__} cannot be made without a tokenizer.json (tokenizer_file=) or a "
+            "tokenizers.Tokenizer (tokenizer_object=). A checkpoint with vocabulary files alone needs the tokenizer "
+            "class of its family."
         )
 
     def _add_initial_tokens(self, added_tokens: dict[int, AddedToken]) -> None:
@@ -125,11 +126,6 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
     def backend_tokenizer(self) -> Tokenizer:
         """The `tokenizers.Tokenizer` below."""
         return self._tokenizer
-
-    @property
-    def decoder(self) -> Any:
-        """The backend's decoder."""
-        return self._tokenizer.decoder
 
     def _borrow(
         self, truncation: dict[str, Any] | None, split_special_tokens: bool
@@ -222,116 +218,6 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         side = check_side(self.truncation_side, "truncation_side")
         return {"max_length": max_length, "stride": stride, "strategy": strategy.value, "direction": side}
 
-    # Vocabulary
-
-    @property
-    def vocab_size(self) -> int:
-        """The size of the vocabulary without added tokens."""
-        size: int = self._tokenizer.get_vocab_size(with_added_tokens=False)
-        return size
-
-    def __len__(self) -> int:
-        size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        return size
-
-    def get_vocab(self) -> dict[str, int]:
-        vocab: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
-        return vocab
-
-    @property
-    def vocab(self) -> dict[str, int]:
-        """The vocabulary with added tokens: token to id."""
-        return self.get_vocab()
-
-    @property
-    def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        return dict(sorted(self._tokenizer.get_added_tokens_decoder().items()))
-
-    @property
-    def added_tokens_encoder(self) -> dict[str, int]:
-        """The added tokens: token to id, in the order of ids."""
-        return {token.content: index for index, token in self.added_tokens_decoder.items()}
-
-    def get_added_vocab(self) -> dict[str, int]:
-        return self.added_tokens_encoder
-
-    def _add_tokens(self, new_tokens: Sequence[str | AddedToken], special_tokens: bool = False) -> int:
-        add = self._tokenizer.add_special_tokens if special_tokens else self._tokenizer.add_tokens
-        self._clones.clear()
-        count: int = add(list(new_tokens))
-        return count
-
-    def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of a token, or the ids of several; the unknown token's for what the vocabulary lacks."""
-        if tokens is None:
-            return None
-        if isinstance(tokens, str):
-            return self._convert_token_to_id_with_added_voc(tokens)
-        return [self._convert_token_to_id_with_added_voc(token) for token in tokens]
-
-    def _convert_token_to_id_with_added_voc(self, token: str) -> int | None:
-        index: int | None = self._tokenizer.token_to_id(token)
-        if index is not None or token == self.unk_token:
-            return index
-        return self.unk_token_id  # type: ignore[no-any-return]
-
-    def _convert_id_to_token(self, index: int) -> str | None:
-        try:
-            token: str | None = self._tokenizer.id_to_token(int(index))
-        except OverflowError:
-            raise ValueError(f"{index} is no token id: ids run from 0 to {len(self) - 1}") from None
-        return token
-
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or the tokens of several; None for an id that the vocabulary lacks."""
-        if isinstance(ids, (int, np.integer)):
-            return self._convert_id_to_token(int(ids))
-        skipped = set(self.all_special_ids) if skip_special_tokens else frozenset()
-        return [self._convert_id_to_token(index) for index in map(int, ids) if index not in skipped]
-
-    def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        decoder = self._tokenizer.decoder
-        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
-
-    # Special tokens around a text
-
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        count: int = self._tokenizer.num_special_tokens_to_add(pair)
-        return count
-
-    def _layout(self, pair: bool) -> list[tuple[int | None, int, int]]:
-        """Where the post-processor puts things: (sequence, id, type id); sequence is None for a special token."""
-        for probe in _probes(self._tokenizer):
-            encoding = self._tokenizer.encode(probe, probe if pair else None)
-            if {*encoding.sequence_ids} >= ({0, 1} if pair else {0}):
-                break
-        layout: list[tuple[int | None, int, int]] = []
-        for sequence, index, kind in zip(encoding.sequence_ids, encoding.ids, encoding.type_ids):
-            if sequence is None or sequence not in [item[0] for item in layout]:
-                layout.append((sequence, index, kind))
-        return layout
-
-    def _has_types(self) -> bool:
-        """Whether any token of a single text has a type other than 0."""
-        return self.pad_token_type_id != 0 or any(kind for _, _, kind in self._layout(False))
-
-    def _arrange(self, first: list[int], second: list[int] | None) -> Iterator[tuple[int, int]]:
-        """The ids and type ids of one or two sequences with special tokens."""
-        for sequence, index, kind in self._layout(second is not None):
-            ids = [index] if sequence is None else first if sequence == 0 else second or []
-            yield from ((token, kind) for token in ids)
-
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """One sequence of ids from one or two, with the special tokens that the post-processor adds."""
-        return [index for index, _ in self._arrange(token_ids_0, token_ids_1)]
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        return [kind for _, kind in self._arrange(token_ids_0, token_ids_1)]
-
     # Encoding
 
     def tokenize(
@@ -387,7 +273,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             pieces = [[encoding, *encoding.overflowing] for encoding in found]
             samples = [i for i, piece in enumerate(pieces) for _ in piece]
             rows = list(chain.from_iterable(pieces))
-        columns = _Columns(rows, check_side(padding_side or self.padding_side), return_tensors is not None)
+        columns = Columns(rows, check_side(padding_side or self.padding_side), return_tensors is not None)
         if padding_strategy is not PaddingStrategy.DO_NOT_PAD:
             columns.pad(max_length if padding_strategy is PaddingStrategy.MAX_LENGTH else None, pad_to_multiple_of)
         if max_length is None and rows and max(columns.lengths) > self.model_max_length:
@@ -414,7 +300,7 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
             data["overflow_to_sample_mapping"] = samples
         encodings: Sequence[Encoding] = rows
         if columns.padded:
-            encodings = _PaddedWhenRead(rows, columns.width, self._padding(columns.side))
+            encodings = PaddedWhenRead(rows, columns.width, self._padding(columns.side))
         return BatchEncoding(data, encodings, tensor_type=return_tensors)
 
     def _tell_if_too_short(self, batch: Sequence[Any], split: bool, max_length: int) -> None:
@@ -427,27 +313,6 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
                 f"max_length={max_length} leaves no room for the {added} special tokens of "
                 f"{'a pair' if pair else 'a text'}: nothing is truncated. Use at least {added}.",
             )
-
-    # Decoding
-
-    def _decode(  # fmt: skip
-        self,
-        token_ids: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-        **kwargs: Any,
-    ) -> str:
-        ids = [token_ids] if isinstance(token_ids, int) else token_ids
-        try:
-            text: str = self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
-        except (TypeError, OverflowError) as error:
-            raise ValueError(
-                f"decode needs one sequence of ids from 0 to {len(self) - 1} ({error}); batch_decode takes several"
-            ) from error
-        clean = (
-            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        )
-        return self.clean_up_tokenization(text) if clean else text
 
     # Saving and training
 
@@ -514,120 +379,8 @@ class PreTrainedTokenizerFast(PreTrainedTokenizerBase):
         )
 
 
-def _probes(backend: Tokenizer) -> Iterator[str]:
-    yield from _PROBES
-    yield from backend.get_vocab(False)
-
-
 def _has_pairs(batch: Sequence[Any], is_split_into_words: bool) -> bool:
     return any(isinstance(item, tuple) or (isinstance(item, list) and not is_split_into_words) for item in batch)
-
-
-class _Columns:
-    """The fields of encodings as padded rows: lists, or arrays where they are asked for and the rows are of one length."""
-
-    def __init__(self, rows: list[Encoding], side: str, arrays: bool) -> None:
-        self.rows, self.side = rows, side
-        self.lengths = [len(row) for row in rows]
-        self.width = max(self.lengths, default=0)
-        self.padded = False
-        self._arrays = arrays
-        self._tokens: Any = None
-
-    def pad(self, length: int | None, of: int | None) -> None:
-        """Pad to `length` (longer rows stay as they are), or to the longest row."""
-        wanted = multiple(self.width if length is None else length, of)
-        self._arrays = self._arrays and wanted >= self.width
-        self.padded, self.width = True, wanted
-
-    def _shape(self) -> tuple[int, int] | None:
-        """The shape of the array, None if there is to be none or the rows cannot be one."""
-        same = self.padded or min(self.lengths, default=0) == self.width
-        return (len(self.rows), self.width) if self._arrays and same else None
-
-    def _mask(self) -> Any:
-        """Where there are tokens, [rows, width] of bool."""
-        if self._tokens is None:
-            places = np.arange(self.width)
-            places = places if self.side == "right" else places[::-1]
-            self._tokens = places < np.array(self.lengths, dtype=np.int64)[:, None]
-        return self._tokens
-
-    def numbers(self, field: str | None, filler: int | None) -> Any:
-        """A field of numbers; None for zeros."""
-        shape = self._shape()
-        if shape is None:
-            values = (
-                [[0] * length for length in self.lengths] if field is None else [getattr(r, field) for r in self.rows]
-            )
-            return self.filled(values, filler)
-        if field is None:
-            return np.zeros(shape, np.int64)
-        flat = np.fromiter(chain.from_iterable(getattr(row, field) for row in self.rows), np.int64, sum(self.lengths))
-        if flat.size == shape[0] * shape[1]:
-            return flat.reshape(shape)
-        array = np.full(shape, filler, np.int64)
-        array[self._mask()] = flat
-        return array
-
-    def attention(self) -> Any:
-        shape = self._shape()
-        if shape is None:
-            return self.filled([[1] * length for length in self.lengths], 0)
-        return np.ones(shape, np.int64) if min(self.lengths, default=0) == self.width else self._mask().astype(np.int64)
-
-    def filled(self, values: list[list[Any]], filler: Any) -> list[list[Any]]:
-        """Rows of values, padded."""
-        if not self.padded:
-            return values
-        rows = ((row, [filler] * (self.width - len(row))) for row in values)
-        return [row + rest if self.side == "right" else rest + row for row, rest in rows]
-
-
-class _PaddedWhenRead(Sequence[Encoding]):
-    """The encodings of a call, which are padded only when somebody looks at them."""
-
-    def __init__(self, rows: list[Encoding], length: int, arguments: dict[str, Any]) -> None:
-        self._rows, self._length, self._arguments = rows, length, arguments
-        self._pending = True
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        if self._pending:
-            for row in self._rows:
-                row.pad(self._length, **self._arguments)  # does nothing to a row that is padded already
-            self._pending = False
-        return self._rows[index]
-
-
-def read_tokenizer_file(path: str | Path) -> Tokenizer:
-    """Read a tokenizer.json; ValueError (FileNotFoundError if there is none) that says what is wrong with it."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no tokenizer file {path}")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:
-        import tokenizers
-
-        raise ValueError(
-            f"{path} cannot be read as a tokenizer.json by tokenizers {tokenizers.__version__} ({error}): it is damaged, "
-            "incomplete, or written by a newer version (then upgrade `tokenizers`)"
-        ) from error
-
-
-def clone_tokenizer(source: Tokenizer) -> Tokenizer:
-    """A tokenizer with the parts of `source`, whose truncation, padding and post-processor are its own to set."""
-    clone = Tokenizer(source.model)
-    clone.normalizer, clone.pre_tokenizer = source.normalizer, source.pre_tokenizer
-    clone.post_processor, clone.decoder = source.post_processor, source.decoder
-    clone.encode_special_tokens = source.encode_special_tokens
-    added = dict(sorted(source.get_added_tokens_decoder().items()))
-    clone.add_tokens(list(added.values()))
-    if sorted(clone.get_added_tokens_decoder()) != sorted(added):
-        clone = Tokenizer.from_str(source.to_str())
-    return clone
 
 
 def _apply_file_settings(settings: tuple[dict[str, Any] | None, dict[str, Any] | None], kwargs: dict[str, Any]) -> None:

@@ -36,7 +36,8 @@ _TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Keys of a tokenizer_config.json that say how it was written, not how to build the tokenizer.
 _NOT_ARGUMENTS = (
     "tokenizer_class", "auto_map", "backend", "is_local", "local_files_only", "tokenizer_file", "vocab_file",
-    "merges_file", "name_or_path", "special_tokens_map_file", "full_tokenizer_file", "transformers_version", "files_loaded",
+    "merges_file", "name_or_path", "special_tokens_map_file", "full_tokenizer_file", "transformers_version",
+    "files_loaded",
 )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def chat_template_from(value: Any, where: str) -> str | dict[str, str] | None:
     """A template, or several by name from `[{"name": ..., "template": ...}]`."""
     if value is None or isinstance(value, str):
         return value
-    items = value.items() if isinstance(value, dict) else None
+    items = [*value.items()] if isinstance(value, dict) else None
     if isinstance(value, (list, tuple)) and all(isinstance(item, dict) for item in value):
         items = [(item.get("name"), item.get("template")) for item in value]
     if items is None or not all(isinstance(name, str) and isinstance(text, str) for name, text in items):
@@ -211,7 +212,8 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
         if not any(name in arguments for name in cls.vocab_files_names):
             wanted = ", ".join(sorted(cls.vocab_files_names.values()))
             raise ValueError(
-                f"{checkpoint.name} has no files of a {cls.__name__} (one of {wanted} is needed). {checkpoint.describe()}"
+                f"{checkpoint.name} has no files of a {cls.__name__} (one of {wanted} is needed). "
+                f"{checkpoint.describe()}"
             )
         arguments.pop("chat_template", None)
         template = read_chat_template(checkpoint, config)
@@ -325,7 +327,7 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
         config = {key: _content(value) for key, value in config.items()}
         for key in ("chat_template", "processor_class", "device_map", *self.vocab_files_names):
             config.pop(key, None)
-        decoder: dict[int, AddedToken] = self.added_tokens_decoder  # type: ignore[attr-defined]
+        decoder: dict[int, AddedToken] = self.added_tokens_decoder
         config["added_tokens_decoder"] = added_token_to(
             dict(decoder),
             with_special=True,
@@ -350,8 +352,8 @@ class TokenizerFilesMixin(PushToHubMixin, SpecialTokensMixin):
     ) -> tuple[str, ...]:
         """Write vocabulary and added tokens; `file_names` are what is written already."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-        size: int = self.vocab_size  # type: ignore[attr-defined]
-        known: dict[str, int] = self.get_added_vocab()  # type: ignore[attr-defined]
+        size: int = self.vocab_size
+        known: dict[str, int] = self.get_added_vocab()
         added = {token: index for token, index in known.items() if index >= size}
         path = Path(save_directory) / f"{prefix}{ADDED_TOKENS_FILE}"
         if added:
@@ -395,7 +397,7 @@ def parse_added_tokens_file(added: Mapping[str, Any], arguments: Mapping[str, An
     """added_tokens.json (token to id) as tokens by id; those that are special are marked so."""
     special: set[str] = set()
     for key, value in arguments.items():
-        if key.endswith("_token") or key.endswith("_special_tokens"):
+        if key.endswith(("_token", "_special_tokens")):
             special.update(str(token) for token in (value if isinstance(value, (list, tuple)) else [value]))
     tokens: dict[int, AddedToken] = {}
     for content, index in added.items():

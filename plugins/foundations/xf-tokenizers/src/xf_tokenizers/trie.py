@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 
@@ -53,7 +54,7 @@ class Trie:
     def cut_text(self, text: str, offsets: list[int]) -> list[str]:
         """The pieces of `text` between offsets, without empty ones; "" is one empty piece."""
         cuts = [*offsets, len(text)]
-        pieces = [text[start:end] for start, end in zip(cuts, cuts[1:]) if end > start]
+        pieces = [text[start:end] for start, end in pairwise(cuts) if end > start]
         return pieces or [text]
 
 

@@ -20,8 +20,8 @@ class FillMaskPipeline(Pipeline):
     """Fill the masks of texts with a masked language model.
 
     An input is a text with one mask (`tokenizer.mask_token`) or more. A result is a list, best first, of
-    {"score": float, "token": int, "token_str": str, "sequence": str}; a text with several masks has such a list for each,
-    in which the other masks are still open.
+    {"score": float, "token": int, "token_str": str, "sequence": str}; a text with several masks has such a list for
+    each, in which the other masks are still open.
     """
 
     task = "fill-mask"
@@ -35,8 +35,8 @@ class FillMaskPipeline(Pipeline):
         targets: str | list[str] | None = None,
         tokenizer_kwargs: dict[str, Any] | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """top_k: how many results for each mask; targets: the tokens to choose among; tokenizer_kwargs: arguments of the
-        tokenizer."""
+        """top_k: how many results for each mask; targets: the tokens to choose among; tokenizer_kwargs: arguments of
+        the tokenizer."""
         after: dict[str, Any] = {}
         if targets is not None:
             after["target_ids"] = self.get_target_ids(targets)
