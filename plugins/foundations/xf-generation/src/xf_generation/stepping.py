@@ -34,11 +34,12 @@ def forward_parameters(model_class: type) -> frozenset[str]:
 class Stepper:
     """Runs `run.model` on tokens that its cache does not hold yet."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, **flags: Any) -> None:
+        """flags: further arguments of every forward, such as output_hidden_states=True."""
         from .mixin import GenerationMixin
 
         self.model, self.run, self.kwargs = run.model, run, run.model_kwargs
-        self.flags: dict[str, Any] = {}
+        self.flags: dict[str, Any] = flags
         if run.config.return_dict_in_generate:
             for name in ("output_attentions", "output_hidden_states"):
                 if getattr(run.config, name):
@@ -124,6 +125,34 @@ class Stepper:
         """Row i goes on from the text of row rows_B[i] (beam search)."""
         if self.cache is not None:
             self.cache.reorder_cache(rows_B)
+
+    def needs_cropping(self, who: str) -> None:
+        """Raises: ValueError if the model cannot go back by a token."""
+        if not self.is_short or not hasattr(self.cache, "crop"):
+            raise ValueError(f"{who} does not work with {type(self.model).__name__}: its cache cannot forget a token.")
+
+    def take_back(self) -> None:
+        """Forget the last token."""
+        assert self._step is not None
+        self.cache.crop(-1)
+        self._length -= 1
+        for name in ("cache_position", *POSITIONS):
+            if self._step.get(name) is not None:
+                self._step[name] = self._step[name] - 1
+
+    def repeat_rows(self, times: int) -> None:
+        """From now on every row stands `times` times, one after the other."""
+        assert self._step is not None
+        cache = self._step.pop("past_key_values")
+        for name in ("input_ids", "decoder_input_ids", self._mask_name):  # set anew at every step
+            self._step.pop(name, None)
+        nothing = torch.empty(0, 0, device=self.run.tokens.device)
+        encdec = self.run.is_encoder_decoder
+        _, step = self.model._expand_inputs_for_generation(times, encdec, nothing, **self._step)
+        cache.batch_repeat_interleave(times)
+        self._step = {**step, "past_key_values": cache}
+        if self._mask is not None:
+            self._mask = self._mask.repeat_interleave(times, dim=0)
 
     @property
     def is_short(self) -> bool:

@@ -21,7 +21,7 @@ class Sample(DecodingStrategy):
 
     def decode(self) -> Any:
         run = self.run
-        step, ending, record = Stepper(run), Ending(run), Recorder.wanted_by(run)
+        step, ending, record = self.make_stepper(), Ending(run), Recorder.wanted_by(run)
         buffer = TokenBuffer(run.tokens, run.max_length)
         keep_scores = record is not None and record.scores is not None
         all_scores: list[Tensor] = record.scores if keep_scores and record.scores is not None else []
@@ -36,7 +36,9 @@ class Sample(DecodingStrategy):
             logits_BV = outputs.logits[:, -1]
             if record is not None or run.processors:
                 logits_BV = logits_BV.to(torch.float32, copy=True)
-            scores_BV = run.processors(buffer.view, logits_BV) if run.processors else logits_BV
+            scores_BV = self.contrasted(outputs, logits_BV)
+            if run.processors:
+                scores_BV = run.processors(buffer.view, scores_BV)
             if buffer.length == run.prompt_length:
                 check_scores(scores_BV)
             next_B = self._choose(scores_BV)
@@ -52,6 +54,14 @@ class Sample(DecodingStrategy):
             run.streamer.end()
         sequences = buffer.view.clone()
         return sequences if record is None else record.finish(sequences, step.cache)
+
+    def make_stepper(self) -> Stepper:
+        """What runs the model."""
+        return Stepper(self.run)
+
+    def contrasted(self, outputs: Any, logits_BV: Tensor) -> Tensor:
+        """The scores (B, V) that processors begin with: here the logits."""
+        return logits_BV
 
     def _choose(self, scores_BV: Tensor) -> Tensor:
         """(B,) drawn, or the likeliest; where processors could forbid everything, it is checked that they did not."""
