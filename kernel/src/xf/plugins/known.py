@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -65,6 +64,8 @@ def not_installed(group: str, name: str, installed: list[str]) -> str:
     found = owners(group, name)
     if found:
         return f"{group} {name!r} is not installed. Run: {install_line(found)}"
+    from difflib import get_close_matches
+
     known_names = {entry for groups in table().values() for entry in groups.get(group, {})}
     close = get_close_matches(name, sorted({*installed, *known_names}), 3)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -12,11 +12,9 @@ user shut out.
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from .errors import PluginError
@@ -96,6 +94,8 @@ def set_policy(
 
 def warn_unknown(current: Policy, index: Index, known: Iterable[str] = (), repeat: bool = False) -> list[str]:
     """Messages for listed names that no installed or known plugin has; each once a process unless `repeat`."""
+    from difflib import get_close_matches
+
     offered = {record.name for record in index.rows} | {record.distribution for record in index.rows}
     candidates = sorted(offered | set(known))
     messages = []
@@ -159,6 +159,8 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _parse_plain(text: str) -> dict[str, Any]:
     """The same for Python 3.10, which has no TOML reader: lists of plain strings, as this table needs them."""
+    import ast
+
     table: dict[str, Any] = {}
     section = pending = ""
     for line in text.splitlines():

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from . import known
@@ -205,6 +204,8 @@ def load_attribute(name: str) -> Any:
     owners = known.attribute_owners(name)
     if owners:
         raise PluginNotInstalledError(f"xf.{name} is not installed. Run: {known.install_line(owners)}")
+    from difflib import get_close_matches
+
     from .._names import NAMES
 
     close = get_close_matches(name, sorted({*NAMES, *index().attributes(), *known.attributes()}), 3)
