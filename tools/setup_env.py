@@ -23,7 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from packages import ROOT, Package, closure, packages, requirement_name
 
 TORCH = "torch==2.13.0"  # first release with every operator we call; CI and the reference run it too
+BUILD_REQUIREMENTS = ROOT / "tools" / "requirements-build.txt"
 DEV_REQUIREMENTS = ROOT / "tools" / "requirements-dev.txt"
+NO_DISTRIBUTION = {"torch", BUILD_REQUIREMENTS.stem, DEV_REQUIREMENTS.stem}  # what else the state keeps
 
 
 def run(command: list[str | Path], **options: object) -> None:
@@ -61,12 +63,6 @@ def install_torch(python: Path) -> None:
         return
     extra = shlex.split(os.environ.get("PIP_TORCH_ARGS", ""))
     run([python, "-m", "pip", "install", "--quiet", *extra, TORCH])
-
-
-def installers() -> list[str | Path]:
-    """Of the tools, those that installing takes: what else a deployment holds is what its plugins declare."""
-    lines = DEV_REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    return [line.split("#")[0].strip() for line in lines if re.match(r"(uv|hatchling|editables)\b", line)]
 
 
 def digest(*paths: Path) -> str:
@@ -127,7 +123,7 @@ def write_override(python: Path) -> Path:
 
 def remove_gone(python: Path, state: dict[str, str]) -> None:
     """Distributions that were installed from here and whose folder is gone."""
-    gone = sorted(set(state) - {p.name for p in packages(meta=True)} - {"torch", "tools"})
+    gone = sorted(set(state) - {p.name for p in packages(meta=True)} - NO_DISTRIBUTION)
     if gone:
         run([python, "-m", "uv", "pip", "uninstall", "--quiet", "--python", python, *gone])
         for name in gone:
@@ -147,19 +143,19 @@ def main() -> None:
     hashes = {p.name: digest(p.folder / "pyproject.toml") for p in wanted}
     if everything:  # what a demo installed lacks the extras
         hashes = {name: f"{value} and extras" for name, value in hashes.items()}
-    hashes |= {"torch": TORCH, "tools": digest(DEV_REQUIREMENTS)}
+    tools = DEV_REQUIREMENTS if everything else BUILD_REQUIREMENTS
+    hashes |= {"torch": TORCH, tools.stem: digest(BUILD_REQUIREMENTS, DEV_REQUIREMENTS)}
     state_path = options.venv / "xf-setup.json"
     state = read_state(state_path)
     python = python_of(options.venv)
     current = python.exists() and all(is_current(state.get(k), v) for k, v in hashes.items())
-    if current and not (everything and set(state) - set(hashes)):
+    if current and not (everything and set(state) - set(hashes) - NO_DISTRIBUTION):
         return
 
     python = make_venv(options.venv)
     install_torch(python)
-    if state.get("tools") != hashes["tools"]:
-        wanted_tools: list[str | Path] = ["-r", DEV_REQUIREMENTS] if everything else installers()
-        run([python, "-m", "pip", "install", "--quiet", *wanted_tools])
+    if state.get(tools.stem) != hashes[tools.stem]:
+        run([python, "-m", "pip", "install", "--quiet", "-r", tools])
     if everything:
         remove_gone(python, state)
     present = is_installed(python, [p.name for p in wanted])
