@@ -24,6 +24,7 @@ from .configuration import GENERATION_CONFIG_NAME, GenerationConfig
 from .run import Run
 from .settle import EXTRA, settle_config, settle_generators, settle_lengths, settle_sync, settle_tokens, start_tokens
 from .stepping import forward_parameters
+from .streamers import telling
 
 
 class GenerationMixin:
@@ -115,7 +116,7 @@ class GenerationMixin:
             "negative_prompt_attention_mask": negative_prompt_attention_mask,
         }
         strategy.check(self, config, streamer)
-        with torch.no_grad():
+        with torch.no_grad(), telling(streamer):
             run = self._prepare_run(inputs, config, model_kwargs, extra, strategy)
             run.streamer, run.assistant_model, run.synced = streamer, assistant_model, settle_sync(synced_gpus)
             run.processors = build_processors(run, logits_processor, arguments)

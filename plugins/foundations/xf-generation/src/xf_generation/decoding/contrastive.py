@@ -65,7 +65,7 @@ class ContrastiveSearch(DecodingStrategy):
             if run.streamer is not None:
                 run.streamer.put(next_B.cpu())
             scores = tuple(record.scores) if record is not None and record.scores is not None else scores_BV
-            unfinished = ending.update(buffer.view, next_B, scores)
+            unfinished = ending.update(buffer.view, next_B, scores) and not getattr(run.streamer, "closed", False)
         if run.streamer is not None:
             run.streamer.end()
         sequences = buffer.view.clone()

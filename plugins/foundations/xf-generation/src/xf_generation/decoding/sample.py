@@ -49,6 +49,7 @@ class Sample(DecodingStrategy):
             if run.streamer is not None:
                 run.streamer.put(next_B.cpu())
             unfinished = ending.update(buffer.view, next_B, tuple(all_scores) if keep_scores else scores_BV)
+            unfinished = unfinished and not getattr(run.streamer, "closed", False)
         check_scores(scores_BV)  # NaN stays in the cache once it is there, so the last step shows it
         if run.streamer is not None:
             run.streamer.end()
