@@ -280,6 +280,7 @@ class Cache:
     """A list of layers, created when first used.
 
     layer_classes: one factory (usually a class) for all layers or a list that is repeated; config: a model's config.
+    cache_processor: a class, or the name of one: "offloaded" is `offloaded_processor` in `xf.v1.cache`.
     Further keyword arguments (max_batch_size, max_cache_len, device, dtype ...) are for the layers of subclasses.
     """
 
@@ -295,7 +296,7 @@ class Cache:
         self._factories: list[LayerFactory] = factories
         self.num_hidden_layers = getattr(config.get_text_config(decoder=True), "num_hidden_layers", 1) if config else 1
         if isinstance(cache_processor, str):
-            cache_processor = registry("cache").get(cache_processor)
+            cache_processor = registry("cache").get(f"{cache_processor}_processor")
         self.cache_processor = cache_processor(self, **kwargs) if cache_processor is not None else None  # type: ignore[operator]
 
     @classmethod

@@ -222,7 +222,10 @@ def _create_mask(
     exact = True
     if past_key_values is not None:
         kv_length, kv_offset = past_key_values.get_mask_sizes(cache_position, layer_idx)
-        exact = not past_key_values.is_compileable  # preallocated caches have slots ahead of the last query
+        # preallocated caches have slots ahead of the last query
+        exact = not past_key_values.is_compileable and (
+            kv_offset + kv_length == past_key_values.get_seq_length(layer_idx) + len(cache_position)
+        )
     if attention_mask is not None:
         attention_mask = attention_mask.to(device=cache_position.device, dtype=torch.bool)
     elif position_ids is not None and past_key_values is None:

@@ -67,8 +67,8 @@ def decoder_masks(
         return attention_mask
     length = x_BTC.shape[1]
     if attention_mask is None and length == 1 and past_key_values is not None:
-        if not past_key_values.is_compileable and all(kind == "full_attention" for kind in kinds):
-            return dict.fromkeys(kinds)  # one new token may look at all there is
+        if past_key_values.get_max_cache_shape() < 0 and all(kind == "full_attention" for kind in kinds):
+            return dict.fromkeys(kinds)  # one new token may look at all there is in a cache that grows
     if cache_position is None:
         cache_position = torch.arange(start, start + length, device=x_BTC.device)
     return create_masks_for_layers(

@@ -1,0 +1,1 @@
+"""The state cache of Mamba models for xf."""
