@@ -211,8 +211,8 @@ def _load(model: Any, source: TensorSource, report: LoadReport, options: _Option
         model, source, report, key_mapping=options.key_mapping, ignore_unexpected=options.ignore_unexpected
     )
     report.digest = _digest(source)
-    _check_shapes(plan, source, report, options.ignore_mismatched_sizes, quantizer)
-    if quantizer is None:
+    if quantizer is None:  # else the files' shapes need not be the model's, and what is made is known only afterwards
+        _check_shapes(plan, source, report)
         _account(model, plan, plan.provided(), report, options)
     placed = _place(model, plan, source, report, options.device, quantizer)
     if quantizer is not None:
@@ -223,23 +223,22 @@ def _load(model: Any, source: TensorSource, report: LoadReport, options: _Option
     _say(report)
 
 
-def _check_shapes(plan: Plan, source: TensorSource, report: LoadReport, ignore: bool, quantizer: Any) -> None:
-    """Take tensors of another shape out of the plan; an error unless that was allowed."""
+def _check_shapes(plan: Plan, source: TensorSource, report: LoadReport) -> None:
+    """Take tensors of another shape out of the plan."""
     for name, file in list(plan.direct.items()):
         have, want = source.shape(file), tuple(plan.expected[name].shape)
-        if have == want or quantizer is not None:
-            continue
-        report.mismatched.append((name, have, want))
-        del plan.direct[name]
-    if not ignore:
-        found = report.mismatched
-        report.errors += [f"size mismatch for {n}: {have} in the file, {want} in the model" for n, have, want in found]
-    report.used = sorted(plan.provided())
+        if have != want:
+            report.mismatched.append((name, have, want))
+            del plan.direct[name]
 
 
 def _account(model: Any, plan: Plan, placed: set[str], report: LoadReport, options: _Options) -> None:
     """Sort what got no tensor, and raise LoadError with the whole report if something must not be."""
     wrong = {name for name, _, _ in report.mismatched}
+    report.used = [name for name in report.used if name not in wrong]
+    if not options.ignore_mismatched_sizes:
+        found = report.mismatched
+        report.errors += [f"size mismatch for {n}: {have} in the file, {want} in the model" for n, have, want in found]
     absent = missing_names(plan, placed)
     classify_missing(model, plan, [name for name in absent if name not in wrong], report, options.allow_missing)
     report.newly_initialised = sorted([*report.newly_initialised, *(name for name in absent if name in wrong)])
@@ -271,6 +270,10 @@ def _place(
         made = quantizer.convert(model, name, tensor) if quantizer else {name: tensor}
         for target, value in made.items():
             if target == name and value is tensor:
+                have, want = tuple(value.shape), tuple(plan.expected[name].shape)
+                if have != want:
+                    report.mismatched.append((name, have, want))
+                    continue
                 value = _as_expected(name, value, plan.expected[name], report)
             assign(modules, target, value.to(device))
             placed.add(target)

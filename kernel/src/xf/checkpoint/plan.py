@@ -77,6 +77,7 @@ def make_plan(
     patterns = [*ignore_unexpected, *_declared(plan, "ignore_unexpected")]
     report.ignored = sorted(name for name in spare if matches(current[name], patterns) or matches(name, patterns))
     report.unexpected = sorted(set(spare) - set(report.ignored))
+    report.read_as = {name: current[name] for name in report.unexpected if current[name] != name}
     return plan
 
 
@@ -150,7 +151,7 @@ def missing_names(plan: Plan, placed: set[str]) -> list[str]:
 def classify_missing(
     model: nn.Module, plan: Plan, names: Sequence[str], report: LoadReport, allow: Sequence[str]
 ) -> None:
-    """Sort missing names into `computed`, `allowed`, `newly_initialised` (a whole new head) and `missing` (an error).
+    """Sort missing names into `computed`, `allowed`, `newly_initialised` (random) and `missing` (an error).
 
     A head is a direct child of the model beside its base model (or a parameter of its own); it is new as a whole or
     not at all: where some of its tensors were found, the others are missing.
@@ -165,9 +166,9 @@ def classify_missing(
         tensor = plan.expected[name]
         if not isinstance(tensor, nn.Parameter) and not tensor.is_floating_point() and not tensor.is_meta:
             report.computed.append(name)
-        elif matches(name, declared):
+        elif matches(name, declared) and not tensor.is_meta:
             report.allowed.append(name)
-        elif matches(name, allow):
+        elif matches(name, [*declared, *allow]):
             report.newly_initialised.append(name)
         elif has_head and base_found and not name.startswith(f"{base}.") and _unit(name) not in found_units:
             report.newly_initialised.append(name)

@@ -24,10 +24,13 @@ class LoadReport:
     dtype: str = ""
     used: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)  # {name in the file: name in the model}
+    read_as: dict[str, str] = field(default_factory=dict)  # {unexpected name: as the rules and the base prefix make it}
     converted: dict[str, str] = field(default_factory=dict)  # {name in the model: dtypes "float16 -> float32"}
     tied: dict[str, str] = field(default_factory=dict)  # {tied name: the name it shares}
     missing: list[str] = field(default_factory=list)  # an error, unless the load raised none
-    allowed: list[str] = field(default_factory=list)  # missing, and declared as optional by the model
+    allowed: list[str] = field(
+        default_factory=list
+    )  # declared as optional by the model; keeps what the constructor computed
     newly_initialised: list[str] = field(default_factory=list)
     computed: list[str] = field(default_factory=list)  # index buffers that the model derives from its config
     unexpected: list[str] = field(default_factory=list)
@@ -45,9 +48,10 @@ class LoadReport:
     def info(self) -> dict[str, Any]:
         """What output_loading_info=True returns."""
         mismatched = {name for name, _, _ in self.mismatched}
+        missing = {*self.missing, *self.newly_initialised} - mismatched
         return {
-            "missing_keys": sorted({*self.missing, *self.newly_initialised} - mismatched),
-            "unexpected_keys": sorted(self.unexpected),
+            "missing_keys": sorted(missing | {name for name, source in self.tied.items() if source in missing}),
+            "unexpected_keys": sorted(self.read_as.get(name, name) for name in self.unexpected),
             "mismatched_keys": sorted(mismatched),
             "error_msgs": list(self.errors),
         }

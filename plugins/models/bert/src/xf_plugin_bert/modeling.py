@@ -52,6 +52,8 @@ class BertPreTrainedModel(PreTrainedModel):
 class BertModel(TextModel, BertPreTrainedModel):
     """The encoder (or decoder, see `xf_blocks.text_model`), with a pooler unless add_pooling_layer=False."""
 
+    allow_missing: ClassVar = ("pooler.*",)  # models trained on masked tokens alone have none
+
 
 class BertPredictionHeadTransform(nn.Module):
     """LayerNorm(act(dense(x)))."""
@@ -127,6 +129,7 @@ class BertForPreTrainingOutput(ModelOutput):
 class BertForPreTraining(BertWithPredictions):
     """Both pretraining tasks: masked tokens and next sentence."""
 
+    allow_missing: ClassVar = ("cls.seq_relationship.*",)  # a checkpoint of masked tokens alone starts both
     needs_pooler = True
 
     def build_head(self, config: BertConfig) -> None:
