@@ -43,12 +43,18 @@ def extras() -> list[str]:
     return lines
 
 
+def members() -> list[str]:
+    """Named one by one: uv refuses a pattern that matches a folder without a pyproject.toml."""
+    found = sorted(str(package.folder.relative_to(ROOT)) for package in packages())
+    return ["members = [", *(f'    "{folder}",' for folder in found), "]"]
+
+
 def sources() -> list[str]:
     return [f"{package.name} = {{ workspace = true }}" for package in sorted(packages(), key=lambda p: p.name)]
 
 
 def rewrite(text: str) -> str:
-    lines, result, generated = text.splitlines(), [], {"extras": extras()}
+    lines, result, generated = text.splitlines(), [], {"extras": extras(), "members": members(), "sources": sources()}
     inside = False
     for line in lines:
         if line == "# generated: end":
