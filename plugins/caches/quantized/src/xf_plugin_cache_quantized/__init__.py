@@ -1,0 +1,1 @@
+"""Quantized key-value caches for xf."""
