@@ -44,7 +44,7 @@ def corners_to_center_format(bboxes_corners: Any) -> Any:
 
 
 def rgb_to_id(color: Any) -> Any:
-    """The COCO panoptic segment id of a colour, id = R + 256 G + 256^2 B: an int for one colour, an (H, W) array for a map.
+    """The COCO panoptic segment id of a colour, id = R + 256 G + 256^2 B: an int, or (H, W) for a map.
 
     Source: https://cocodataset.org/#format-data, "panoptic segmentation".
     """

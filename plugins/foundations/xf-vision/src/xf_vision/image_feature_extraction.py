@@ -43,7 +43,7 @@ class ImageFeatureExtractionMixin:
         return image * scale
 
     def to_numpy_array(self, image: Any, rescale: bool | None = None, channel_first: bool = True) -> np.ndarray:
-        """A NumPy array; `rescale` divides by 255 (default: for integers), `channel_first` moves (H, W, C) to (C, H, W)."""
+        """A NumPy array; `rescale` divides by 255 (default: for integers), `channel_first` moves the channels."""
         self._ensure_format_supported(image)
         if is_pil_image(image):
             image = np.array(image)
@@ -63,7 +63,7 @@ class ImageFeatureExtractionMixin:
         return np.expand_dims(image, axis=0) if isinstance(image, np.ndarray) else image.unsqueeze(0)
 
     def normalize(self, image: Any, mean: Any, std: Any, rescale: bool = False) -> Any:
-        """(image - mean) / std. A PIL image becomes a (C, H, W) array in 0..1 first; `rescale` asks the same of an array."""
+        """(image - mean) / std. A PIL image becomes (C, H, W) in 0..1 first, and with `rescale` an array does."""
         self._ensure_format_supported(image)
         if is_pil_image(image):
             image = self.to_numpy_array(image, rescale=True)
@@ -96,7 +96,7 @@ class ImageFeatureExtractionMixin:
         default_to_square: bool = True,
         max_size: int | None = None,
     ) -> PIL.Image.Image:
-        """Resize to `size`, here (width, height); one number is both edges, or the shorter one if not `default_to_square`."""
+        """Resize to (width, height); one number is both edges, or the shorter one if not `default_to_square`."""
         self._ensure_format_supported(image)
         if not is_pil_image(image):
             image = self.to_pil_image(image)

@@ -12,9 +12,7 @@ from xf_vision.image_types import ChannelDimension
 logger = logging.get_logger(__name__)
 
 
-def infer_channel_dimension_format(
-    image: Any, num_channels: int | tuple[int, ...] | None = None
-) -> ChannelDimension:
+def infer_channel_dimension_format(image: Any, num_channels: int | tuple[int, ...] | None = None) -> ChannelDimension:
     """Find the channel axis of an image (3 axes), batch (4) or video batch (5) by its length.
 
     `num_channels` lists the lengths that mark a channel axis; by default 1 and 3. Where both ends qualify, the first

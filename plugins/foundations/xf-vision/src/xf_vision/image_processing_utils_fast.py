@@ -112,7 +112,13 @@ class BaseImageProcessorFast(BaseImageProcessor):
                 value = kwargs.get(name)
                 default = getattr(self, name, None)
                 # a list of the class must not be changed through an instance
-                copied = list(default) if isinstance(default, list) else dict(default) if isinstance(default, dict) else default
+                copied = (
+                    list(default)
+                    if isinstance(default, list)
+                    else dict(default)
+                    if isinstance(default, dict)
+                    else default
+                )
                 setattr(self, name, value if value is not None or name in kwargs else copied)
 
     @classmethod

@@ -111,9 +111,9 @@ def _decode_base64(text: str) -> bytes:
 def load_image(image: Any, timeout: float | None = None) -> PIL.Image.Image:
     """An RGB image, turned upright as its EXIF orientation says.
 
-    `image`: a path, an http(s) URL, base64 text (also as a data: URL), encoded bytes, or a PIL image. `timeout`: seconds
-    of silence allowed when fetching a URL. ValueError for a source that is missing, empty, damaged, too large or no
-    image.
+    `image`: a path, an http(s) URL, base64 text (also as a data: URL), encoded bytes, or a PIL image. `timeout`:
+    seconds of silence allowed when fetching a URL. ValueError for a source that is missing, empty, damaged, too
+    large or no image.
     """
     if isinstance(image, os.PathLike):
         image = os.fspath(image)

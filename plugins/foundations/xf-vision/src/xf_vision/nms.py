@@ -22,7 +22,7 @@ def box_iou(boxes_N4: Tensor, others_M4: Tensor) -> Tensor:
 def nms(boxes_N4: Tensor, scores_N: Tensor, iou_threshold: float) -> Tensor:
     """Indices of the boxes that remain, best score first.
 
-    A box goes if it overlaps a better one that stays by more than `iou_threshold`. Among equal scores the first is better.
+    A box goes if it overlaps a better one that stays by more than `iou_threshold`; of equal scores the first is better.
     """
     order = scores_N.sort(stable=True, descending=True).indices
     boxes = boxes_N4[order].to(torch.float32 if not boxes_N4.is_floating_point() else boxes_N4.dtype)

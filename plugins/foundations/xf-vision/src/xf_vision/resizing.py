@@ -11,9 +11,7 @@ from xf_vision.image_layout import get_image_size
 from xf_vision.image_types import ChannelDimension
 
 
-def get_size_with_aspect_ratio(
-    image_size: tuple[int, int], size: int, max_size: int | None = None
-) -> tuple[int, int]:
+def get_size_with_aspect_ratio(image_size: tuple[int, int], size: int, max_size: int | None = None) -> tuple[int, int]:
     """The (height, width) whose shorter edge is `size`, unless the longer edge would pass `max_size`.
 
     The rule of DETR's data loading (Carion et al. 2020): the longer edge is cut to `max_size`, fractions are dropped.

@@ -1,4 +1,4 @@
-"""Sizes as users write them (a number, a pair, a dict) and as processors keep them: a dict with known keys, in pixels."""
+"""Sizes in pixels, as users write them (a number, a pair, a dict) and as processors keep them: a dict of known keys."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ def resize(
 ) -> Tensor:
     """Resize (..., C, H, W) to (height, width), keeping the dtype; integers are kept in their range.
 
-    `antialias` averages when shrinking, as Pillow does (bilinear, bicubic, lanczos). ValueError for a filter that torch lacks.
+    `antialias` averages when shrinking, as Pillow does (bilinear, bicubic, lanczos). ValueError for a filter that torch
+    lacks.
     """
     mode = interpolation_mode(interpolation) or InterpolationMode.BILINEAR
     if mode.value not in _TENSOR_MODES:
@@ -71,8 +72,8 @@ def resize(
     if mode is InterpolationMode.LANCZOS and not antialias:
         raise ValueError("The filter lanczos averages always; it needs antialias=True.")
     flat = image.reshape(-1, *image.shape[-3:])
-    # torch resizes 8-bit images in whole numbers, which is faster; but with an edge of one pixel torch 2.13 mistakes the
-    # memory layout of its smooth 8-bit kernels: an internal error, or wrong pixels.
+    # torch resizes 8-bit images in whole numbers, which is faster; but with an edge of one pixel the smooth 8-bit
+    # kernels of torch 2.13 mistake the memory layout: an internal error, or wrong pixels.
     thin = smooth and 1 in (*image.shape[-2:], *size)
     direct = image.dtype in (torch.float32, torch.float64) or (image.dtype == torch.uint8 and not thin)
     work = flat if direct else flat.to(torch.float32)
@@ -83,8 +84,8 @@ def resize(
         out = F.interpolate(work, size=list(size), mode=mode.value, **options)
     except NotImplementedError as error:
         raise ValueError(
-            f"torch {torch.__version__} cannot resize with the filter {mode.value} on {image.device.type} ({error}). Use "
-            "bicubic, or a processor that works on PIL images."
+            f"torch {torch.__version__} cannot resize with the filter {mode.value} on {image.device.type} ({error}). "
+            "Use bicubic, or a processor that works on PIL images."
         ) from error
     if not direct:
         out = _to_dtype(out, image.dtype, mode)
@@ -114,7 +115,7 @@ def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pad(image: Tensor, padding: tuple[int, int, int, int], fill: float = 0, mode: str = "constant") -> Tensor:
-    """Pad (..., H, W) by (left, top, right, bottom) pixels; `mode` is one of torch's `constant`, `reflect`, `replicate`."""
+    """Pad (..., H, W) by (left, top, right, bottom) pixels; modes: `constant`, `reflect`, `replicate`."""
     left, top, right, bottom = padding
     if mode == "constant":
         return F.pad(image, [left, right, top, bottom], value=fill)

@@ -156,7 +156,9 @@ def _open_source(video: Any) -> tuple[str, Any]:
     if isinstance(video, os.PathLike):
         video = os.fspath(video)
     if not isinstance(video, str):
-        raise TypeError(f"Cannot load a video from {type(video).__name__}; pass a path, an http(s) URL or decoded frames.")
+        raise TypeError(
+            f"Cannot load a video from {type(video).__name__}; pass a path, an http(s) URL or decoded frames."
+        )
     if is_url(video):
         return video, io.BytesIO(download(video, max_bytes=MAX_VIDEO_BYTES))
     if not os.path.isfile(video):

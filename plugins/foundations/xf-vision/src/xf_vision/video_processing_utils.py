@@ -114,7 +114,7 @@ class BaseVideoProcessor(BaseImageProcessorFast):
         num_frames: int | None = None,
         fps: float | None = None,
     ) -> Tensor:
-        """Frames at even distances of (T, C, H, W): `num_frames` of them, or `fps` a second (which needs `metadata`)."""
+        """Frames at even distances of (T, C, H, W): `num_frames` of them, or `fps` a second (needs `metadata`)."""
         if fps is not None and num_frames is not None:
             raise ValueError("Give only one of num_frames and fps.")
         num_frames = num_frames if num_frames is not None else None if fps is not None else self.num_frames

@@ -109,8 +109,8 @@ def make_batched_videos(videos: Any) -> list[Any]:
         return [to_numpy_array(videos)[None]]
     shape = f" of shape {tuple(videos.shape)}" if _is_array(videos) else ""
     raise ValueError(
-        f"Not a video: {type(videos).__name__}{shape}. Pass an array of 4 axes (frames, height, width, channels), 5 for "
-        "a batch, a list of frames, or lists of those; load files with load_video()."
+        f"Not a video: {type(videos).__name__}{shape}. Pass an array of 4 axes (frames, height, width, channels), 5 "
+        "for a batch, a list of frames, or lists of those; load files with load_video()."
     )
 
 
@@ -163,7 +163,7 @@ def pad(
 def group_videos_by_shape(
     videos: list[torch.Tensor],
 ) -> tuple[dict[tuple[int, ...], torch.Tensor], dict[int, tuple[tuple[int, ...], int]]]:
-    """Stack videos (T, C, H, W) of one shape; returns the stacks by shape and, per index, (shape, place in the stack)."""
+    """Stack videos (T, C, H, W) of one shape: the stacks by shape and, per index, (shape, place in the stack)."""
     import torch
 
     groups: dict[tuple[int, ...], list[torch.Tensor]] = {}

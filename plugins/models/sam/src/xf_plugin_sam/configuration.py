@@ -1,4 +1,4 @@
-"""Configs of SAM. Source: Kirillov et al. 2023, "Segment Anything", arXiv:2304.02643; defaults are those of SAM ViT-B."""
+"""Configs of SAM (Kirillov et al. 2023, "Segment Anything", arXiv:2304.02643); defaults are those of SAM ViT-B."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crops of an image and the grid of points in each: the prompts that segment everything (arXiv:2304.02643, appendix D)."""
+"""Crops of an image and the grid of points in each, to segment everything (arXiv:2304.02643, appendix D)."""
 
 from __future__ import annotations
 

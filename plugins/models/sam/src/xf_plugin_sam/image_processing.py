@@ -84,8 +84,8 @@ class SamImageProcessor(SamPostProcessingMixin, BaseImageProcessor):
         below, right = pad_size["height"] - height, pad_size["width"] - width
         if below < 0 or right < 0:
             raise ValueError(
-                f"An image of {height} x {width} pixels cannot be padded to {pad_size['height']} x {pad_size['width']}: "
-                "make the pad size at least as large as `size`."
+                f"An image of {height} x {width} pixels cannot be padded to {pad_size['height']} x "
+                f"{pad_size['width']}: make the pad size at least as large as `size`."
             )
         return pad(
             image, ((0, below), (0, right)), data_format=data_format, input_data_format=input_data_format, **kwargs
@@ -207,7 +207,9 @@ class SamImageProcessor(SamPostProcessingMixin, BaseImageProcessor):
             array = self.resize(array, settings["mask_size"], PILImageResampling.NEAREST, input_data_format=layout)
         if settings["do_pad"]:
             array = self.pad_image(array, settings["mask_pad_size"], input_data_format=layout)
-        return np.squeeze(to_channel_dimension_format(array, ChannelDimension.FIRST, layout), 0).astype(np.int64), original
+        return np.squeeze(to_channel_dimension_format(array, ChannelDimension.FIRST, layout), 0).astype(
+            np.int64
+        ), original
 
 
 def _edge(size: Any, name: str, default: int) -> dict[str, int]:

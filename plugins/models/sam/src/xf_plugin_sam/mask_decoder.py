@@ -1,4 +1,4 @@
-"""The mask decoder of SAM: a two-way transformer between prompt tokens and image patches (arXiv:2304.02643, appendix A).
+"""The mask decoder of SAM: a two-way transformer of prompt tokens and image patches (arXiv:2304.02643, appendix A).
 
 Shapes: B images; P prompts per image; Z = B * P; N tokens of a prompt; C width; H, W patches per column and row;
 K = H * W; A heads; D width of a head; M mask tokens, 1 for a single mask and the others for several.
@@ -66,7 +66,12 @@ class SamTwoWayAttentionBlock(nn.Module):
         self.skip_first_layer_pe = skip_first_layer_pe
 
     def forward(
-        self, tokens_ZNC: Tensor, image_ZKC: Tensor, token_pe_ZNC: Tensor, image_pe_ZKC: Tensor, similarity: Tensor | None
+        self,
+        tokens_ZNC: Tensor,
+        image_ZKC: Tensor,
+        token_pe_ZNC: Tensor,
+        image_pe_ZKC: Tensor,
+        similarity: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the tokens, the image, and what the image took from the tokens."""
         if self.skip_first_layer_pe:  # the first layer's tokens are their own positions

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from xf.interfaces.attention import AttentionNeeds
-from xf.interfaces.model import PreTrainedModel, model_forward
+from xf.interfaces.model import model_forward
 from xf.outputs import ModelOutput
+from xf_plugin_sam.base import SamPreTrainedModel
 from xf_plugin_sam.configuration import SamConfig, SamVisionConfig
 from xf_plugin_sam.mask_decoder import SamMaskDecoder
 from xf_plugin_sam.prompts import SamPositionalEmbedding, SamPromptEncoder
-from xf_plugin_sam.vision import SamVisionAttention, SamVisionEncoder, SamVisionEncoderOutput
+from xf_plugin_sam.vision import SamVisionEncoder, SamVisionEncoderOutput
 
 __all__ = ["SamImageSegmentationOutput", "SamModel", "SamPreTrainedModel", "SamVisionEncoderOutput", "SamVisionModel"]
 
@@ -38,25 +38,6 @@ class SamImageSegmentationOutput(ModelOutput):
     vision_hidden_states: tuple[Tensor, ...] | None = None
     vision_attentions: tuple[Tensor, ...] | None = None
     mask_decoder_attentions: tuple[Tensor, ...] | None = None
-
-
-class SamPreTrainedModel(PreTrainedModel):
-    """Base of SAM's models."""
-
-    config_class = SamConfig
-    base_model_prefix = "sam"
-    main_input_name = "pixel_values"
-    attention_needs: ClassVar[AttentionNeeds] = AttentionNeeds(additive_bias=True, dropout=True)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, SamVisionAttention) and module.use_rel_pos:
-            module.rel_pos_h.zero_()
-            module.rel_pos_w.zero_()
-        elif isinstance(module, SamVisionEncoder):
-            if module.pos_embed is not None:
-                module.pos_embed.zero_()
 
 
 class SamVisionModel(SamPreTrainedModel):
@@ -89,6 +70,11 @@ class SamVisionModel(SamPreTrainedModel):
 
 class SamModel(SamPreTrainedModel):
     """Masks of an image for points, boxes or a mask as prompts."""
+
+    # one module in two places; published files hold its table once or twice
+    always_tied_weights: ClassVar[dict[str, str]] = {
+        "prompt_encoder.shared_embedding.positional_embedding": "shared_image_embedding.positional_embedding"
+    }
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__(config)
@@ -148,11 +134,11 @@ class SamModel(SamPreTrainedModel):
         """Segment what the prompts point at.
 
         - `pixel_values` (B, 3, Y, X), or `image_embeddings` (B, C, H, W) from `get_image_embeddings`;
-        - `input_points` (B, P, N, 2): x, y in pixels of the model's input; `input_labels` (B, P, N): 1 object (default),
-          0 background, -1 no point, -10 padding;
+        - `input_points` (B, P, N, 2): x, y in pixels of the model's input; `input_labels` (B, P, N): 1 object (the
+          default), 0 background, -1 no point, -10 padding;
         - `input_boxes` (B, P, 4): left, top, right, bottom; `input_masks` (B, 1, 4H, 4W): logits of an earlier mask;
         - `multimask_output`: three candidates per prompt (for ambiguous ones), or a single mask;
-        - `attention_similarity` and `target_embedding`: guidance of the decoder by an example (PerSAM, arXiv:2305.03048).
+        - `attention_similarity` and `target_embedding`: guidance by an example (PerSAM, arXiv:2305.03048).
 
         ValueError if shapes or batch sizes do not fit, or if not exactly one of the two image inputs is given.
         """
@@ -167,8 +153,8 @@ class SamModel(SamPreTrainedModel):
         for name, prompt in (("input_points", input_points), ("input_boxes", input_boxes)):
             if prompt is not None and prompt.shape[0] != embedding_BCHW.shape[0]:
                 raise ValueError(
-                    f"{name} are for {prompt.shape[0]} images, but there are {embedding_BCHW.shape[0]}. Several prompts of "
-                    "one image belong on the second axis: (images, prompts, ...)."
+                    f"{name} are for {prompt.shape[0]} images, but there are {embedding_BCHW.shape[0]}. Several "
+                    "prompts of one image belong on the second axis: (images, prompts, ...)."
                 )
         sparse_BPNC, dense_BCHW = self.prompt_encoder(input_points, input_labels, input_boxes, input_masks)
         masks_BPMYX, iou_BPM, taken = self.mask_decoder(
@@ -195,12 +181,10 @@ def _check_inputs(
     if (pixels is None) == (embeddings is None):
         raise ValueError("Give exactly one of pixel_values and image_embeddings.")
     if points is not None and (points.ndim != 4 or points.shape[-1] != 2):
-        raise ValueError(
-            f"input_points must be (images, prompts, points of a prompt, 2), got {tuple(points.shape)}."
-        )
+        raise ValueError(f"input_points must be (images, prompts, points of a prompt, 2), got {tuple(points.shape)}.")
     if boxes is not None and (boxes.ndim != 3 or boxes.shape[-1] != 4):
         raise ValueError(f"input_boxes must be (images, prompts, 4), got {tuple(boxes.shape)}.")
     if points is not None and boxes is not None and points.shape[1] != boxes.shape[1]:
         raise ValueError(
-            f"There are {points.shape[1]} prompts of points but {boxes.shape[1]} boxes: with both, each prompt needs one box."
+            f"There are {points.shape[1]} prompts of points but {boxes.shape[1]} boxes: each prompt needs one box."
         )

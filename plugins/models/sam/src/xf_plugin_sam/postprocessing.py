@@ -33,10 +33,10 @@ class SamPostProcessingMixin:
         pad_size: dict[str, int] | None = None,
         return_tensors: str = "pt",
     ) -> list[Tensor]:
-        """The model's `pred_masks`, per image, in the size of the image: (P, M, H, W) bool, or logits if not `binarize`.
+        """The model's `pred_masks`, per image, in its size: (P, M, H, W) bool, or logits if not `binarize`.
 
-        `original_sizes` and `reshaped_input_sizes` (B, 2) are those that preprocessing returned; `pad_size`: the size of
-        the model's input, if it is not the processor's own.
+        `original_sizes` and `reshaped_input_sizes` (B, 2) are those that preprocessing returned; `pad_size`: the size
+        of the model's input, if it is not the processor's own.
         """
         _check_framework(return_tensors)
         size = self.pad_size if pad_size is None else pad_size
@@ -72,7 +72,8 @@ class SamPostProcessingMixin:
     ) -> tuple[list[Any], Tensor, list[dict[str, Any]], Tensor]:
         """Drop the masks whose boxes overlap a better one by more than `crops_nms_thresh`, a ratio of areas.
 
-        Returns masks (H, W) bool (arrays, or tensors from the tensor processor), scores (N,), run lengths and boxes (N, 4), best first.
+        Returns masks (H, W) bool (arrays, or tensors from the tensor processor), scores (N,), run lengths and boxes
+        (N, 4), best first.
         """
         _check_framework(return_tensors)
         masks, scores, rles, boxes = best_masks(all_masks, all_scores, all_boxes, crops_nms_thresh)

@@ -33,7 +33,7 @@ class SamProcessorKwargs(ProcessingKwargs, total=False):
     """Arguments of a call by kind."""
 
     images_kwargs: SamImagesKwargs
-    _defaults = {"images_kwargs": {"point_pad_value": PADDING_POINT}}  # type: ignore[misc]  # noqa: RUF012
+    _defaults = {"images_kwargs": {"point_pad_value": PADDING_POINT}}  # type: ignore[misc]
 
 
 class SamProcessor(ProcessorMixin):
@@ -94,11 +94,13 @@ class SamProcessor(ProcessorMixin):
         for box, size in zip(boxes, sizes, strict=True):
             if box.ndim < 2 or box.shape[-1] != 4:
                 raise ValueError(
-                    f"input_boxes must hold boxes (P, 4) for each image, [[[left, top, right, bottom]]], got {box.shape}."
+                    f"input_boxes must hold boxes (P, 4) per image, [[[left, top, right, bottom]]], got {box.shape}."
                 )
             scaled.append(scale_coordinates(box.reshape(-1, 2, 2), size, self._target_size).reshape(-1, 4))
         if len({entry.shape for entry in scaled}) > 1:
-            raise ValueError(f"Images have different numbers of boxes, {[len(b) for b in scaled]}; pass them one by one.")
+            raise ValueError(
+                f"Images have different numbers of boxes, {[len(b) for b in scaled]}; pass them one by one."
+            )
         return np.stack(scaled)
 
     def _scaled_points(
@@ -115,20 +117,20 @@ class SamProcessor(ProcessorMixin):
         for point in points:
             if point.ndim not in (2, 3) or point.shape[-1] != 2:
                 raise ValueError(
-                    "input_points must hold points (N, 2) or prompts of points (P, N, 2) for each image, e.g. [[[x, y]]], "
+                    "input_points must hold points (N, 2) or prompts of points (P, N, 2) per image, e.g. [[[x, y]]], "
                     f"got shape {point.shape} for one image."
                 )
         shapes = [point.shape[:-1] for point in points]
         if labels is not None and shapes != [label.shape for label in labels]:
             labels = [_fit_labels(label, shape) for label, shape in zip(labels, shapes, strict=True)]
+        scaled = [scale_coordinates(p, size, self._target_size) for p, size in zip(points, sizes, strict=True)]
         if len(set(shapes)) > 1:
             if len({len(shape) for shape in shapes}) > 1:
                 raise ValueError("input_points must have the same depth for all images: (N, 2) or (P, N, 2).")
             labels = [np.ones(shape, dtype=np.int64) for shape in shapes] if labels is None else labels
             common = tuple(max(lengths) for lengths in zip(*shapes, strict=True))
-            points = [_fill(point, (*common, 2), pad_value) for point in points]
+            scaled = [_fill(point, (*common, 2), pad_value) for point in scaled]
             labels = [_fill(label, common, pad_value) for label in labels]
-        scaled = [scale_coordinates(p, size, self._target_size) for p, size in zip(points, sizes, strict=True)]
         return np.stack(scaled), None if labels is None else np.stack(labels)
 
     @property

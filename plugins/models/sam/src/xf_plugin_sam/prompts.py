@@ -114,8 +114,8 @@ class SamPromptEncoder(nn.Module):
     ) -> tuple[Tensor | None, Tensor]:
         """Sparse (B, P, N', C), None without points and boxes, and dense (B, C, H, W).
 
-        `input_points` (B, P, N, 2) with `input_labels` (B, P, N), `input_boxes` (B, P, 4) in pixels of the model's input;
-        `input_masks` (B, 1, 4H, 4W) logits.
+        `input_points` (B, P, N, 2) with `input_labels` (B, P, N), `input_boxes` (B, P, 4) in pixels of the model's
+        input; `input_masks` (B, 1, 4H, 4W) logits.
         """
         sparse: list[Tensor] = []
         batch = 1

@@ -18,6 +18,7 @@ from xf.interfaces.attention import AttentionModule
 from xf.interfaces.model_utils import GradientCheckpointingLayer
 from xf.outputs import ModelOutput
 from xf_blocks.activations import ACT2FN
+from xf_plugin_sam.base import SamPreTrainedModel
 from xf_plugin_sam.configuration import SamVisionConfig
 
 
@@ -54,7 +55,7 @@ class SamMLPBlock(nn.Module):
 
 
 class SamPatchEmbeddings(nn.Module):
-    """Cuts the image into patches: pixels (B, 3, Y, X) to (B, H, W, C). ValueError for another size or channel count."""
+    """Cuts the image into patches: pixels (B, 3, Y, X) to (B, H, W, C). ValueError for another size or channels."""
 
     def __init__(self, config: SamVisionConfig) -> None:
         super().__init__()
@@ -112,6 +113,12 @@ class SamVisionAttention(AttentionModule):
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, head_dim))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, head_dim))
 
+    def reset_parameters(self) -> None:
+        """Start without any preference for positions."""
+        if self.use_rel_pos:
+            nn.init.zeros_(self.rel_pos_h)
+            nn.init.zeros_(self.rel_pos_w)
+
     def position_bias(self, q_NATD: Tensor, height: int, width: int) -> Tensor:
         """The additive bias (N, A, T, T) of every query for the row and the column of every key."""
         rel_h_HHD = relative_positions(self.rel_pos_h, height, height)
@@ -126,9 +133,7 @@ class SamVisionAttention(AttentionModule):
         qkv_3NATD = self.qkv(x_NHWC).reshape(n, height * width, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         q_NATD, k_NATD, v_NATD = qkv_3NATD.unbind(0)
         bias_NATT = self.position_bias(q_NATD, height, width) if self.use_rel_pos else None
-        out_NTAD, weights_NATT = self.attend(
-            q_NATD, k_NATD, v_NATD, bias_NATT, output_attentions=output_attentions
-        )
+        out_NTAD, weights_NATT = self.attend(q_NATD, k_NATD, v_NATD, bias_NATT, output_attentions=output_attentions)
         out_NHWC = self.proj(out_NTAD.reshape(n, height, width, -1))
         return out_NHWC, weights_NATT.flatten(0, 1) if output_attentions and weights_NATT is not None else None
 
@@ -190,11 +195,13 @@ class SamVisionNeck(nn.Module):
         return out
 
 
-class SamVisionEncoder(nn.Module):
-    """Pixels (B, 3, Y, X) to the image embedding (B, E, H, W)."""
+class SamVisionEncoder(SamPreTrainedModel):
+    """Pixels (B, 3, Y, X) to the image embedding (B, E, H, W). A model, so that its own config starts its weights."""
+
+    config_class = SamVisionConfig
 
     def __init__(self, config: SamVisionConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         grid = config.image_size // config.patch_size
         self.patch_embed = SamPatchEmbeddings(config)
         self.pos_embed = None
@@ -205,6 +212,15 @@ class SamVisionEncoder(nn.Module):
             for i in range(config.num_hidden_layers)
         )
         self.neck = SamVisionNeck(config)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self and self.pos_embed is not None:
+            nn.init.zeros_(self.pos_embed)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.patch_embed
 
     def forward(
         self, pixel_values: Tensor, output_attentions: bool = False, output_hidden_states: bool = False

@@ -1,0 +1,1 @@
+"""The task mask-generation for xf."""
