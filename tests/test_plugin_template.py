@@ -18,14 +18,6 @@ MAIN_FILE = {"model": "modeling", "task": "pipeline", "tokenizer": "tokenization
 CONTRACT = {"model": "config", "format": "checkpoint_format", "source": "checkpoint_source"}
 
 
-@pytest.fixture(scope="session")
-def wheelhouse(tmp_path_factory):
-    """The wheels of this repository."""
-    folder = tmp_path_factory.mktemp("wheels")
-    subprocess.run([sys.executable, ROOT / "tools" / "build_wheels.py", folder], check=True, capture_output=True)
-    return folder
-
-
 def render(kind, folder, **answers):
     import copier
 

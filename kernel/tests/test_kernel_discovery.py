@@ -42,6 +42,8 @@ def alone(monkeypatch):
     import importlib_metadata  # noqa: F401 (imported now, while it can be found)
     import packaging.requirements  # noqa: F401
 
+    # first, so that what syspath_prepend remembers and puts back at the end is the whole path
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path and "/src" not in path])
 
 

@@ -88,6 +88,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         item.user_properties.append(("xf_contract", list(at)))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A test that leaves sys.path with less than it found would fail all that come after it, far from its cause."""
+    try:
+        return (yield)
+    finally:
+        lost = [entry for entry in _SYS_PATH if entry not in sys.path]
+        if lost:
+            sys.path += lost
+            pytest.fail(f"this test left sys.path without {', '.join(lost)}")
+
+
+_SYS_PATH = [entry for entry in sys.path if "site-packages" in entry]  # when pytest began
+
+
 # ---- discovery
 
 
