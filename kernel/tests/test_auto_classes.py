@@ -243,13 +243,23 @@ def test_a_checkpoint_without_anything_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["TokenizersBackend", "PreTrainedTokenizerFast", "GoneTokenizerFast"])
-def test_a_tokenizer_json_is_enough(name: str, tmp_path: Path) -> None:
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
+def test_a_tokenizer_json_is_enough(no_plugins: None, tmp_plugin: Any, name: str, tmp_path: Path) -> None:
+    code = (
+        "class PreTrainedTokenizerFast:\n    @classmethod\n    def from_pretrained(cls, c, **k): return cls, c.name\n"
+    )
+    entries = {"xf.v1.symbol": {"PreTrainedTokenizerFast": "general_tokenizers:PreTrainedTokenizerFast"}}
+    tmp_plugin("general-tokenizers", entries, {"general_tokenizers.py": code})
+    folder = folder_with(tmp_path / "checkpoint", tokenizer_config={"tokenizer_class": name}, tokenizer={})
+    found, loaded = auto.AutoTokenizer.from_pretrained(folder)
+    assert found.__name__ == "PreTrainedTokenizerFast" and loaded == str(folder)
 
-    Tokenizer(WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]")).save(str(tmp_path / "tokenizer.json"))
-    found = auto.AutoTokenizer.from_pretrained(folder_with(tmp_path, tokenizer_config={"tokenizer_class": name}))
-    assert type(found).__name__ == "PreTrainedTokenizerFast" and found("a")["input_ids"] == [0]
+
+def test_without_the_general_tokenizer_the_error_says_what_to_install(no_plugins: None, tmp_path: Path) -> None:
+    folder = folder_with(
+        tmp_path / "checkpoint", tokenizer_config={"tokenizer_class": "TokenizersBackend"}, tokenizer={}
+    )
+    with pytest.raises(PluginNotInstalledError, match="pip install xf-tokenizers"):
+        auto.AutoTokenizer.from_pretrained(folder)
 
 
 def test_auto_classes_need_no_torch() -> None:

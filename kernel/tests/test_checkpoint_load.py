@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -194,6 +194,40 @@ def test_dtypes(folder: Path) -> None:
         with pytest.raises(ValueError, match="is not a floating dtype"):
             load(folder, torch_dtype=bad)
     assert torch.get_default_dtype() == torch.float32
+
+
+class PairConfig(toy.PretrainedConfig):
+    model_type = "toy_pair"
+    sub_configs: ClassVar = {"text_config": toy.ToyConfig, "image_config": toy.ToyConfig}
+    text_config: Any = None
+    image_config: Any = None
+
+
+class Pair(toy.PreTrainedModel):
+    config_class = PairConfig
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.text, self.image = toy.ToyModel(config.text_config), toy.ToyModel(config.image_config)
+        self.join = nn.Linear(4, 4)
+        self.post_init()
+
+
+def test_dtypes_by_part(tmp_path: Path) -> None:
+    toy.fill(Pair(PairConfig())).save_pretrained(tmp_path)
+
+    def dtypes(**arguments: Any) -> tuple[Any, ...]:
+        model = Pair.from_pretrained(tmp_path, **arguments)
+        configs = (model.config, model.config.text_config, model.config.image_config)
+        made = (model.join.weight.dtype, model.text.scale.dtype, model.image.norm.running_mean.dtype)
+        assert model.text.inv_freq.dtype == model.image.inv_freq.dtype == torch.float32, "computed in float32"
+        return (*made, *(c.torch_dtype for c in configs))
+
+    f32, f16, b16 = torch.float32, torch.float16, torch.bfloat16
+    assert dtypes() == (f32,) * 6
+    assert dtypes(torch_dtype=f16) == (f16,) * 6
+    assert dtypes(torch_dtype={"text_config": f16, "": b16})[:5] == (b16, f16, b16, b16, f16)
+    assert dtypes(torch_dtype={"image_config": "float16"})[:3] == (f32, f32, f16)
 
 
 def test_parts_that_stay_in_float32(folder: Path) -> None:

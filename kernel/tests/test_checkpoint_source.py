@@ -139,6 +139,26 @@ def test_a_plugin_serves_a_name_or_a_scheme(tmp_path: Path) -> None:
             sources.unregister(key)
 
 
+def test_a_hook_may_answer_for_a_name(no_plugins: None, tmp_plugin: Any) -> None:
+    code = f"""
+from xf.plugins.hooks import hookimpl
+
+@hookimpl
+def xf_resolve_checkpoint(name, revision):
+    return {str(TOY)!r} if name == "mirrored/toy" and revision == "v1" else None
+"""
+    tmp_plugin("mirror", {"xf.v1.hooks": {"mirror": "mirror_hooks"}}, {"mirror_hooks.py": code})
+    from xf.plugins.hooks import unregister
+
+    try:
+        with no_network():
+            assert resolve("mirrored/toy", revision="v1").origin == "hook"
+            with pytest.raises(CheckpointError):
+                resolve("mirrored/toy", revision="v2", local_files_only=True)
+    finally:
+        unregister("mirror")
+
+
 # ---- the hub --------------------------------------------------------------------------------------------------------
 
 

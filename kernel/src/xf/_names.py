@@ -5,7 +5,8 @@ from __future__ import annotations
 _BY_MODULE = {
     "xf.auto": """
         AutoBackbone AutoConfig AutoFeatureExtractor AutoImageProcessor AutoModel AutoModelForAudioClassification
-        AutoModelForAudioFrameClassification AutoModelForAudioXVector AutoModelForCTC AutoModelForCausalLM
+        AutoModelForAudioFrameClassification AutoModelForAudioTokenization AutoModelForAudioXVector AutoModelForCTC
+        AutoModelForCausalLM
         AutoModelForDepthEstimation AutoModelForDocumentQuestionAnswering AutoModelForImageClassification
         AutoModelForImageSegmentation AutoModelForImageTextToText AutoModelForImageToImage
         AutoModelForInstanceSegmentation AutoModelForKeypointDetection AutoModelForKeypointMatching

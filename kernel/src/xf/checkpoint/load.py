@@ -202,7 +202,10 @@ def _cast(model: Any, dtype: torch.dtype, by_key: Mapping[str, torch.dtype]) -> 
 
 
 def _cast_floats(module: nn.Module, old: torch.dtype, new: torch.dtype) -> None:
-    module._apply(lambda tensor: tensor.to(new) if tensor.dtype == old else tensor)  # type: ignore[no-untyped-call]
+    """What files hold, on meta still; tables that the constructor computed keep their precision."""
+    for tensor in module.state_dict(keep_vars=True).values():
+        if tensor.dtype == old:
+            tensor.data = tensor.data.to(new)
 
 
 def _load(model: Any, source: TensorSource, report: LoadReport, options: _Options, quantizer: Any) -> None:

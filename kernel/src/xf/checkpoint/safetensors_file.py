@@ -20,13 +20,14 @@ from xf.checkpoint.errors import CheckpointError
 #: the limit that the format's own library sets
 MAX_HEADER = 100_000_000
 
-DTYPES: dict[str, torch.dtype] = {
-    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "U16": torch.uint16,
-    "I32": torch.int32, "U32": torch.uint32, "I64": torch.int64, "U64": torch.uint64, "F16": torch.float16,
-    "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64, "C64": torch.complex64,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
-    "F8_E5M2FNUZ": torch.float8_e5m2fnuz, "F8_E8M0": torch.float8_e8m0fnu,
+_NAMES = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
+    "I64": "int64", "U64": "uint64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+    "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu",
 }  # fmt: skip
+#: what this torch has of them
+DTYPES: dict[str, torch.dtype] = {code: getattr(torch, name) for code, name in _NAMES.items() if hasattr(torch, name)}
 
 
 class Entry(NamedTuple):
@@ -87,7 +88,7 @@ class SafetensorsFile:
             return torch.empty(entry.shape, dtype=entry.dtype, device="cpu")
         if self._bytes is None:
             size = self.path.stat().st_size
-            storage: Any = torch.UntypedStorage.from_file(str(self.path), shared=False, nbytes=size)
+            storage: Any = torch.UntypedStorage.from_file(str(self.path), False, size)
             self._bytes = torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage)
         data = self._bytes[self._begin + entry.start : self._begin + entry.stop]
         if data.storage_offset() % entry.dtype.itemsize:  # a header of odd length: torch views need alignment
