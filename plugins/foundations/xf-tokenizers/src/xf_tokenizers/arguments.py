@@ -39,3 +39,10 @@ def check_text(text: Any, name: str, is_split_into_words: bool) -> None:
 def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "..."
+
+
+def has_surrogates(item: Any) -> bool:
+    """Whether a text, or one inside lists, cannot be written as UTF-8."""
+    if isinstance(item, (list, tuple)):
+        return any(has_surrogates(part) for part in item)
+    return isinstance(item, str) and any("\ud800" <= character <= "\udfff" for character in item)

@@ -151,16 +151,16 @@ def bpe(vocab: Sequence[tuple[str, float]], unk_token: str | None = None, byte_f
 
 
 def merges_of(vocab: Sequence[tuple[str, float]]) -> list[tuple[str, str]]:
-    """The merges that make each piece of two others: by the score of what they make, then by the ids of the two."""
-    ids = {text: i for i, (text, _) in enumerate(vocab)}
-    merges: list[tuple[float, int, int, int, str, str]] = []
-    for order, (text, score) in enumerate(vocab):
-        for cut in range(1, len(text)):
-            left, right = text[:cut], text[cut:]
-            if left in ids and right in ids:
-                merges.append((-score, order, ids[left], ids[right], left, right))
-    merges.sort(key=lambda merge: merge[:4])
-    return [(left, right) for *_, left, right in merges]
+    """The merges that make each piece of two others, in the order that published conversions have: by the score of what
+    they make, then by the two texts, all from high to low."""
+    texts = {text for text, _ in vocab}
+    merges = [
+        (score, text[:cut], text[cut:])
+        for text, score in vocab
+        for cut in range(1, len(text))
+        if text[:cut] in texts and text[cut:] in texts
+    ]
+    return [(left, right) for _, left, right in sorted(merges, reverse=True)]
 
 
 def normalizer(model: SentencePieceModel) -> normalizers.Normalizer:

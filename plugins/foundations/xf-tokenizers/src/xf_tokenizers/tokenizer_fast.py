@@ -21,6 +21,7 @@ from xf import logging
 from xf.checkpoint.atomic import write_atomic
 from xf.utils.enums import PaddingStrategy, TensorType
 
+from .arguments import has_surrogates
 from .backend import clone_tokenizer, read_tokenizer_file
 from .backend_vocabulary import BackendVocabulary
 from .batch_encoding import BatchEncoding, TruncationStrategy
@@ -164,9 +165,9 @@ class PreTrainedTokenizerFast(BackendVocabulary):
         backend, state = self._borrow(truncation, split_special_tokens)
         try:
             return backend.encode_batch(batch, add_special_tokens=add_special_tokens, is_pretokenized=is_pretokenized)
-        except UnicodeEncodeError as error:
-            raise ValueError(f"a text is not valid Unicode ({error}): lone surrogates cannot be encoded") from error
         except TypeError as error:
+            if any(has_surrogates(item) for item in batch):
+                raise ValueError("a text is not valid Unicode: it holds a lone surrogate") from error
             raise ValueError(
                 f"the batch holds something other than texts ({error}). Give strings or pairs of strings, or lists of "
                 "strings with is_split_into_words=True; lists of ids go into `prepare_for_model`."
