@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+
 from xf_audio import audio_utils, ffmpeg, files
 
 STEREO = (0.1 * np.random.default_rng(0).standard_normal((4000, 2))).astype(np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xf_audio import audio_utils
 
 sys.path.insert(0, str(Path(__file__).parent))

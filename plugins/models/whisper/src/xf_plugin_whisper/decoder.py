@@ -38,7 +38,11 @@ class WhisperDecoder(WhisperPreTrainedModel):
         self.post_init()
 
     def _embed(
-        self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor | None, cache_position: Tensor
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        position_ids: Tensor | None,
+        cache_position: Tensor,
     ) -> Tensor:
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
@@ -85,7 +89,9 @@ class WhisperDecoder(WhisperPreTrainedModel):
             past_key_values = EncoderDecoderCache(DynamicCache(), DynamicCache())
         past_key_values = as_cache(past_key_values)
         if cache_position is None:
-            length = (input_ids if inputs_embeds is None else inputs_embeds).shape[1]
+            given = input_ids if input_ids is not None else inputs_embeds
+            assert given is not None
+            length = given.shape[1]
             seen = past_key_values.get_seq_length() if past_key_values is not None else 0
             cache_position = torch.arange(seen, seen + length, device=self.embed_tokens.weight.device)
         hidden_BLC = self._embed(input_ids, inputs_embeds, position_ids, cache_position)

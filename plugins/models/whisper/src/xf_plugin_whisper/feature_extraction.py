@@ -238,7 +238,7 @@ class WhisperFeatureExtractor(SequenceFeatureExtractor):
     def zero_mean_unit_var_norm(
         input_values: list[Array], attention_mask: list[Array] | None = None, padding_value: float = 0.0
     ) -> list[Array]:
-        """Each waveform with mean 0 and variance 1 over its sound; what its mask (N,) calls padding is `padding_value`."""
+        """Each waveform with mean 0 and variance 1 over its sound, and `padding_value` where its mask (N,) is 0."""
         if attention_mask is None:
             return [zero_mean_unit_var(values) for values in input_values]
         normalized = []

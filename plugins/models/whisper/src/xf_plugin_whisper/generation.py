@@ -84,45 +84,30 @@ class WhisperGenerationMixin(GenerationMixin):
             monitor_progress: called before each window with (B, 2): frames read, and in all.
 
         Returns:
-            Token ids (B, L) without start tokens and end; or, where segments, token times or a dictionary are asked for,
-            a dictionary with "sequences" and these.
+            Token ids (B, L) without start tokens and end; or, where segments, token times or a dictionary are asked
+            for, a dictionary with "sequences" and these.
 
         Raises:
             ValueError: settings that contradict each other or that the checkpoint does not offer; inputs that are
                 missing, or longer than the model reads at once without timestamps.
         """
         given = {name: value for name, value in locals().items() if name in _SETTINGS}
-        given["return_token_timestamps"] = return_token_timestamps
         if return_dict_in_generate is not None:
             kwargs["return_dict_in_generate"] = return_dict_in_generate
         config, inputs = self._settle_config(generation_config, kwargs)
-        config.is_multilingual = getattr(config, "is_multilingual", True) if is_multilingual is None else is_multilingual
+        if is_multilingual is not None:
+            config.is_multilingual = is_multilingual
         features, encoder_outputs = self._speech(input_features, inputs)
         window = num_segment_frames or 2 * self.config.max_source_positions  # type: ignore[attr-defined]
-        states = None if encoder_outputs is None else encoder_outputs.last_hidden_state
-        batch = states.shape[0] if features is None else features.shape[0]  # type: ignore[union-attr]
-        total = 2 * states.shape[1] if features is None else features.shape[-1]  # type: ignore[union-attr]
+        batch, total = _extent(features, encoder_outputs)
         settings = settle(config, given, is_long=total > window)
-        language, task = self._named(config, language, "language"), self._named(config, task, "task")
-        check_language_and_task(config, language, task, batch)
-        init_BL = first_tokens(
-            config,
-            inputs.pop("forced_decoder_ids", None) or self._forced(config),
-            language,
-            task,
-            settings.timestamps,
-            batch,
-            lambda: self.detect_language(
-                features, encoder_outputs, generation_config=config, num_segment_frames=window
-            ),
-        ).to(self.device)  # type: ignore[attr-defined]
-        frames = _frames(batch, total, attention_mask, is_long=total > window)
+        init_BL = self._init_tokens(settings, language, task, features, encoder_outputs, batch, window, inputs)
         sound_frames = _sound_frames(inputs.pop("num_frames", None), attention_mask, batch)
         reader = WindowReader(
             model=self,
             settings=settings,
             init_BL=init_BL,
-            frames_B=frames,
+            frames_B=_frames(batch, total, attention_mask, is_long=total > window),
             window_frames=window,
             features_BFS=features,
             encoder_outputs=encoder_outputs,
@@ -141,14 +126,40 @@ class WhisperGenerationMixin(GenerationMixin):
         _repeat_rows(reader, max(config.num_return_sequences or 1, 1))
         return self._returned(reader, settings, return_segments, force_unique_generate_call, total > window)
 
+    def _init_tokens(
+        self,
+        settings: Settings,
+        language: str | list[str] | None,
+        task: str | None,
+        features: Tensor | None,
+        encoder_outputs: Any,
+        batch: int,
+        window: int,
+        inputs: dict[str, Any],
+    ) -> Tensor:
+        """The first tokens (B, L) of every transcript; `forced_decoder_ids` are taken out of `inputs`."""
+        config = settings.config
+        language = getattr(config, "language", None) if language is None else language
+        task = getattr(config, "task", None) if task is None else task
+        check_language_and_task(config, language, task, batch)
+        forced = inputs.pop("forced_decoder_ids", None)
+        for holder in (config, self.config):  # type: ignore[attr-defined]
+            forced = getattr(holder, "forced_decoder_ids", None) if forced is None else forced
+
+        def detect() -> Tensor:
+            return self.detect_language(features, encoder_outputs, config, window)
+
+        tokens = first_tokens(config, forced, language, task, settings.timestamps, batch, detect)
+        return tokens.to(self.device)  # type: ignore[attr-defined]
+
     # ------------------------------------------------------------------------------------------------------- inputs
 
     def _settle_config(self, given: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """A copy of the generation config with the settings of `kwargs`, and the rest of `kwargs`."""
         if kwargs.get("decoder_input_ids") is not None or kwargs.get("decoder_inputs_embeds") is not None:
             raise ValueError(
-                "Whisper's generate makes the decoder's first tokens itself: pass language, task and return_timestamps, "
-                "and text to go by as prompt_ids, instead of decoder_input_ids."
+                "Whisper's generate makes the decoder's first tokens itself: pass language, task and "
+                "return_timestamps, and text to go by as prompt_ids, instead of decoder_input_ids."
             )
         forced = kwargs.pop("forced_decoder_ids", None)
         config, inputs, extra, _ = settle_config(self, given, None, kwargs)
@@ -160,14 +171,6 @@ class WhisperGenerationMixin(GenerationMixin):
         if forced is not None:
             inputs["forced_decoder_ids"] = forced
         return config, {**inputs, **extra}
-
-    def _forced(self, config: Any) -> Any:
-        own = getattr(config, "forced_decoder_ids", None)
-        return own if own is not None else getattr(self.config, "forced_decoder_ids", None)  # type: ignore[attr-defined]
-
-    @staticmethod
-    def _named(config: Any, given: Any, name: str) -> Any:
-        return given if given is not None else getattr(config, name, None)
 
     def _speech(self, input_features: Tensor | None, inputs: dict[str, Any]) -> tuple[Tensor | None, Any]:
         """Features or encoder outputs, taken out of `inputs`."""
@@ -210,7 +213,7 @@ class WhisperGenerationMixin(GenerationMixin):
         """
         if (input_features is None) == (encoder_outputs is None):
             raise ValueError("Pass input_features or encoder_outputs: exactly one of them.")
-        config = self.generation_config if generation_config is None else generation_config
+        config: Any = self.generation_config if generation_config is None else generation_config
         known = getattr(config, "lang_to_id", None)
         if not known:
             raise ValueError("The generation config has no lang_to_id: this checkpoint cannot detect languages.")
@@ -269,10 +272,10 @@ class WhisperGenerationMixin(GenerationMixin):
         wants_dict = bool(settings.config.return_dict_in_generate)
         if force_unique:
             if is_long:
-                raise ValueError("force_unique_generate_call=True decodes one window, but the input is longer than 30 s.")
+                raise ValueError("force_unique_generate_call=True decodes one window, but the input is longer.")
             reader.encoder_outputs = reader._encode(list(range(len(reader.frames_B))))
         segments_B = reader.read()
-        one_window = len(reader.last_rows) == len(segments_B) and len(segments_B[0]) <= 1
+        one_window = reader.windows == 1 and len(reader.last_rows) == len(segments_B)
         if (force_unique or (wants_dict and not settings.timestamps and one_window)) and not is_long:
             return reader.last_outputs
         config = settings.config
@@ -292,8 +295,16 @@ class WhisperGenerationMixin(GenerationMixin):
 
 _SETTINGS = frozenset(
     "return_timestamps prompt_ids prompt_condition_type condition_on_prev_tokens temperature "
-    "compression_ratio_threshold logprob_threshold no_speech_threshold".split()
+    "compression_ratio_threshold logprob_threshold no_speech_threshold return_token_timestamps".split()
 )
+
+
+def _extent(features: Tensor | None, encoder_outputs: Any) -> tuple[int, int]:
+    """(batch, frames) of the input."""
+    if features is not None:
+        return features.shape[0], features.shape[-1]
+    states = encoder_outputs.last_hidden_state
+    return states.shape[0], 2 * states.shape[1]
 
 
 def _frames(batch: int, total: int, attention_mask: Tensor | None, is_long: bool) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -120,7 +121,6 @@ class WhisperDecoderWrapper(WhisperPreTrainedModel):
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__(config)
-        config.is_encoder_decoder = False
         self.decoder = WhisperDecoder(config)
 
     def get_input_embeddings(self) -> nn.Module:
@@ -143,8 +143,9 @@ class WhisperForCausalLM(WhisperPreTrainedModel, GenerationMixin):
     ignore_unexpected = ("model.encoder.*",)
 
     def __init__(self, config: WhisperConfig) -> None:
-        super().__init__(config)
+        config = copy.deepcopy(config)
         config.is_encoder_decoder = False
+        super().__init__(config)
         self.model = WhisperDecoderWrapper(config)
         self.proj_out = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.post_init()
@@ -222,6 +223,9 @@ class WhisperForCausalLM(WhisperPreTrainedModel, GenerationMixin):
 
 class WhisperForAudioClassification(WhisperPreTrainedModel):
     """The encoder with a classifier over the mean of its projected states."""
+
+    allow_missing = ("projector.*", "classifier.*", "layer_weights")  # a new head on a published checkpoint
+    ignore_unexpected = ("model.decoder.*", "decoder.*", "proj_out.*")
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__(config)

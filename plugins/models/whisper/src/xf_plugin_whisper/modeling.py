@@ -7,7 +7,7 @@ C channels (d_model), H heads, D head width, V vocabulary.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,19 @@ def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> Ten
     return torch.cat([angles_TC.sin(), angles_TC.cos()], dim=1)
 
 
+class SinusoidalPositions(nn.Embedding):
+    """Fixed positions, in the checkpoint under the name of an embedding; not trained."""
+
+    def __init__(self, length: int, channels: int) -> None:
+        super().__init__(length, channels)
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Fill in the sinusoids."""
+        self.weight.copy_(sinusoids(*self.weight.shape))
+
+
 def shift_tokens_right(labels_BL: Tensor, pad_token_id: int | None, decoder_start_token_id: int | None) -> Tensor:
     """Decoder inputs of teacher forcing: the start token, then the labels but the last; -100 becomes padding.
 
@@ -52,7 +65,7 @@ def shift_tokens_right(labels_BL: Tensor, pad_token_id: int | None, decoder_star
 class WhisperAttention(AttentionModule):
     """Multi-head attention without a bias on the keys, over its own states or the encoder's."""
 
-    def __init__(self, config: WhisperConfig, heads: int, layer_idx: int | None = None, is_causal: bool = False) -> None:
+    def __init__(self, config: WhisperConfig, heads: int, layer_idx: int = 0, is_causal: bool = False) -> None:
         super().__init__(config)
         self.heads = heads
         self.head_dim = config.d_model // heads
@@ -86,6 +99,7 @@ class WhisperAttention(AttentionModule):
             past_key_values.is_updated[self.layer_idx] = True
             return cross.update(*self._keys_values(encoder_BTC), self.layer_idx)
         layer = cross.layers[self.layer_idx]
+        assert layer.keys is not None and layer.values is not None, "is_updated says that they are there"
         return layer.keys, layer.values
 
     def forward(
@@ -211,6 +225,8 @@ class WhisperPreTrainedModel(PreTrainedModel):
             module.weight.normal_(0.0, std)
             if module.bias is not None:
                 module.bias.zero_()
+        elif isinstance(module, SinusoidalPositions):
+            module.reset_parameters()
         elif isinstance(module, nn.Embedding):
             module.weight.normal_(0.0, std)
             if module.padding_idx is not None:
@@ -218,8 +234,6 @@ class WhisperPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.LayerNorm):
             module.weight.fill_(1.0)
             module.bias.zero_()
-        elif isinstance(module, WhisperEncoder):
-            module.embed_positions.weight.copy_(sinusoids(*module.embed_positions.weight.shape))
         elif hasattr(module, "layer_weights"):
             module.layer_weights.fill_(1.0 / (self.config.num_hidden_layers + 1))
 
@@ -229,9 +243,7 @@ class WhisperPreTrainedModel(PreTrainedModel):
 
     def freeze_encoder(self) -> None:
         """Exclude the encoder from training."""
-        encoder = self.get_encoder()
-        for parameter in encoder.parameters():
-            parameter.requires_grad = False
+        cast(Any, self).get_encoder().requires_grad_(False)
 
 
 def check_head_mask(head_mask_NH: Tensor | None, layers: int, name: str) -> list[Tensor | None]:
@@ -256,8 +268,7 @@ class WhisperEncoder(WhisperPreTrainedModel):
         self.layerdrop = config.encoder_layerdrop
         self.conv1 = nn.Conv1d(config.num_mel_bins, config.d_model, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(config.d_model, config.d_model, kernel_size=3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(config.max_source_positions, config.d_model)
-        self.embed_positions.requires_grad_(False)
+        self.embed_positions = SinusoidalPositions(config.max_source_positions, config.d_model)
         self.layers = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(config.encoder_layers))
         self.layer_norm = nn.LayerNorm(config.d_model)
         self.post_init()
@@ -268,7 +279,7 @@ class WhisperEncoder(WhisperPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the first convolution."""
-        self.conv1 = value
+        self.conv1 = value  # type: ignore[assignment]
 
     def _check_length(self, input_features_BFS: Tensor) -> None:
         expected = self.config.max_source_positions * 2
@@ -301,7 +312,8 @@ class WhisperEncoder(WhisperPreTrainedModel):
         hidden_BCS = F.gelu(self.conv1(input_features))
         hidden_BTC = F.gelu(self.conv2(hidden_BCS)).transpose(1, 2)
         hidden_BTC = F.dropout(hidden_BTC + self.embed_positions.weight, self.dropout, self.training)
-        states, attentions = [], []
+        states: list[Tensor] = []
+        attentions: list[Any] = []
         for layer, mask in zip(self.layers, check_head_mask(head_mask, len(self.layers), "head_mask"), strict=True):
             states.append(hidden_BTC)
             weights = None

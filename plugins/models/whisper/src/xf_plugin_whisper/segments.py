@@ -76,9 +76,7 @@ def _segment(
     return segment
 
 
-def joined_tokens(
-    segments: list[Segment], first_timestamp: float | None = None, key: str = "tokens"
-) -> Tensor | None:
+def joined_tokens(segments: list[Segment], first_timestamp: float | None = None, key: str = "tokens") -> Tensor | None:
     """The tokens (or times) of segments one after the other, None if there are none.
 
     With `first_timestamp` the last of two timestamps at the end of a segment is left out: the next segment has it.

@@ -78,13 +78,13 @@ def settle(config: Any, given: dict[str, Any], is_long: bool) -> Settings:
 def _settle_timestamps(wanted: bool, no_timestamps: int | None, is_long: bool) -> bool:
     if not wanted and is_long:
         raise ValueError(
-            "The input is longer than 30 s, and moving through it needs timestamps: pass return_timestamps=True, or cut "
-            "the input features to 3000 frames."
+            "The input is longer than 30 s, and moving through it needs timestamps: pass return_timestamps=True, or "
+            "cut the input features to 3000 frames."
         )
     if wanted and no_timestamps is None:
         raise ValueError(
-            "return_timestamps=True needs no_timestamps_token_id in the generation config, which this checkpoint lacks. "
-            "Update its generation_config.json from the published one."
+            "return_timestamps=True needs no_timestamps_token_id in the generation config, which this checkpoint "
+            "lacks. Update its generation_config.json from the published one."
         )
     return bool(wanted)
 
@@ -104,12 +104,9 @@ def _check(settings: Settings) -> None:
             "Model generation config has no `alignment_heads`, so times of tokens are not available. They are "
             "published for each checkpoint: update generation_config.json."
         )
-    for name in ("prompt_ids",):
-        ids = getattr(settings, name)
-        if ids is not None and (not isinstance(ids, Tensor) or ids.ndim != 1):
-            raise ValueError(
-                f"{name} must be a tensor (tokens,): use processor.get_prompt_ids(text, return_tensors='pt')."
-            )
+    ids = settings.prompt_ids
+    if ids is not None and (not isinstance(ids, Tensor) or ids.ndim != 1):
+        raise ValueError("prompt_ids must be a tensor (tokens,): get_prompt_ids(text, return_tensors='pt') makes it.")
 
 
 def language_token(config: Any, language: str) -> int:

@@ -1,7 +1,8 @@
 """Moving through a recording in windows of 30 s (arXiv:2212.04356, section 4.5).
 
-Each window is decoded, its transcript cut at its timestamps, and the next window begins where the last finished segment
-ends. A transcript that repeats itself or that the model gives a low probability is decoded again at the next temperature.
+Each window is decoded, its transcript cut at its timestamps, and the next window begins where the last finished
+segment ends. A transcript that repeats itself or that the model gives a low probability is decoded again at the next
+temperature.
 
 Shapes: B batch, F mel bins, S frames, L tokens.
 """
@@ -41,7 +42,7 @@ class Decoded:
 class WindowReader:
     """Reads a batch of recordings window by window.
 
-    model: with `_decode_window(encoder_outputs, config, **inputs)`. features_BFS, or encoder_outputs for a single window.
+    model: with `_decode_window`. features_BFS, or encoder_outputs for a single window.
     frames_B: frames of sound in each row. init_BL: first tokens of every transcript. arguments: of the decoding
     (processors, criteria ...). progress: called before each window with (batch, 2) frames read and in all.
     """
@@ -66,6 +67,7 @@ class WindowReader:
         self.conditions_B = [self.settings.condition_on_prev_tokens] * batch
         self.last_outputs: Any = None  # of the last call of the decoder, and the rows it was for
         self.last_rows: list[int] = []
+        self.windows = 0  # read so far
         prompt = self.settings.prompt_ids
         self.has_first_prompt = prompt is not None and self.settings.prompt_condition_type == "first-segment"
         if prompt is not None and self.has_first_prompt:
@@ -81,6 +83,7 @@ class WindowReader:
         return self.segments_B
 
     def _read_window(self, rows: list[int]) -> None:
+        self.windows += 1
         frames = [min(self.frames_B[row] - self.seek_B[row], self.window_frames) for row in rows]
         prompt_BL, mask_BL = self._prompt(rows)
         decoded = self._decode_with_fallback(rows, self._encode(rows), prompt_BL, mask_BL)
@@ -150,7 +153,7 @@ class WindowReader:
         return torch.tensor([] if marker is None else [marker], dtype=torch.long)
 
     def _previous_text(self, row: int, begin: Tensor) -> Tensor:
-        """The prompt and the latest segments of a row behind <|startofprev|>, cut to half of the decoder's positions."""
+        """The prompt and the latest segments of a row behind <|startofprev|>, at most half of the positions."""
         pieces = [self.first_prompt] if self.has_first_prompt else []
         said = joined_tokens(self.segments_B[row], self.settings.first_timestamp_or_end)
         if said is not None:

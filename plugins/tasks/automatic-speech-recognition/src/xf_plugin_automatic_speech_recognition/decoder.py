@@ -14,7 +14,7 @@ _FOLDER = "language_model/"
 
 
 def load_ctc_decoder(model: Any) -> Any:
-    """The `pyctcdecode.BeamSearchDecoderCTC` of the model's checkpoint; None if it has none, or pyctcdecode is missing."""
+    """The `pyctcdecode.BeamSearchDecoderCTC` of the model's checkpoint; None without one or without pyctcdecode."""
     name = getattr(model, "name_or_path", "") or ""
     if not name:
         return None
@@ -26,7 +26,7 @@ def load_ctc_decoder(model: Any) -> Any:
     if alphabet is None:
         return None
     try:
-        from pyctcdecode import BeamSearchDecoderCTC
+        from pyctcdecode import BeamSearchDecoderCTC  # type: ignore[import-not-found]
     except ImportError:
         logger.warning(
             f"{name} brings a language model that makes transcripts better, but pyctcdecode is not installed: "

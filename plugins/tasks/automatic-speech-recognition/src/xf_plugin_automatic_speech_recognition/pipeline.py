@@ -160,7 +160,7 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         features = inputs.pop(name, None)
         if features is None:
             raise ValueError(
-                "The feature extractor makes neither input_features nor input_values: it is none for speech recognition."
+                "The feature extractor makes neither input_features nor input_values: it is none for speech."
             )
         mask, stride, is_last = inputs.pop("attention_mask", None), inputs.pop("stride", None), inputs.pop("is_last")
         frames = inputs.pop("num_frames", None)

@@ -31,8 +31,9 @@ def read_sound(inputs: Any, sampling_rate: int) -> tuple[Array, Stride | None, d
         ValueError: bad audio, an incomplete dictionary, a stride longer than the audio.
         TypeError: inputs of another kind.
     """
-    stride, extra = None, {}
-    if isinstance(inputs, (str, os.PathLike, bytes, bytearray)):
+    stride: Stride | None = None
+    extra: dict[str, Any] = {}
+    if isinstance(inputs, (str, os.PathLike, bytes)):
         samples: Any = read_audio(inputs, sampling_rate)[0]
     elif isinstance(inputs, Mapping):
         samples, stride, extra = _from_mapping(dict(inputs), sampling_rate)
@@ -90,9 +91,7 @@ def _mono(samples: Array) -> Array:
     return np.asarray(samples.mean(axis=0))
 
 
-def chunk_sizes(
-    chunk_length_s: float, stride_length_s: Any, sampling_rate: int, align_to: int
-) -> tuple[int, int, int]:
+def chunk_sizes(chunk_length_s: float, stride_length_s: Any, sampling_rate: int, align_to: int) -> tuple[int, int, int]:
     """Samples of a chunk, and of its overlap on the left and right, in multiples of `align_to`.
 
     Args:
