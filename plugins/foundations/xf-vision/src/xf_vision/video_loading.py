@@ -1,6 +1,6 @@
 """Reading videos from files and URLs, and choosing which frames to keep.
 
-Decoding needs an optional library: PyAV (`pip install "xf-vision[video]"`) or OpenCV.
+Decoding needs an optional library, PyAV: `pip install "xf-vision[video]"`.
 """
 
 from __future__ import annotations
@@ -86,31 +86,9 @@ def _decode_pyav(source: Any) -> tuple[VideoMetadata, Iterator[Callable[[], np.n
     return metadata, frames()
 
 
-def _decode_opencv(source: Any) -> tuple[VideoMetadata, Iterator[Callable[[], np.ndarray]]]:
-    import cv2
-
-    if not isinstance(source, str):
-        raise ValueError("OpenCV reads files alone; download the video or use backend='pyav'")
-    capture = cv2.VideoCapture(source)
-    if not capture.isOpened():
-        raise ValueError("OpenCV cannot open it")
-    total, fps = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
-    metadata = VideoMetadata(total, fps, total / fps if fps else 0.0, "opencv")
-
-    def frames() -> Iterator[Callable[[], np.ndarray]]:
-        try:
-            while capture.grab():
-                yield lambda: cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
-        finally:
-            capture.release()
-
-    return metadata, frames()
-
-
-VIDEO_DECODERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "pyav": ("av", _decode_pyav),
-    "opencv": ("opencv-python-headless", _decode_opencv),
-}
+# By name: the package that must be installed, and a function from a path or file object to (metadata, frames). A frame
+# is a function that converts it to (H, W, 3) uint8 RGB, so that frames which are not kept are not converted.
+VIDEO_DECODERS: dict[str, tuple[str, Callable[[Any], Any]]] = {"pyav": ("av", _decode_pyav)}
 
 
 def load_video(
@@ -125,7 +103,7 @@ def load_video(
 
     `video`: a path or an http(s) URL; one that is decoded already (an array, a list of images) is returned as it is,
     with None. Which frames are kept: `num_frames` evenly spread, or `fps` of them a second, or what
-    `sample_indices_fn(metadata=..., **kwargs)` returns; all by default. `backend`: pyav or opencv.
+    `sample_indices_fn(metadata=..., **kwargs)` returns; all by default. `backend`: a name in `VIDEO_DECODERS`.
     ValueError for a source that is missing, empty, no video or too large; ImportError if the backend is not installed.
     """
     if sum(option is not None for option in (num_frames, fps, sample_indices_fn)) > 1:
