@@ -94,7 +94,16 @@ def answer(generator, question: str, passage: str) -> None:
     streamer = TextIteratorStreamer(generator.tokenizer, skip_prompt=True, skip_special_tokens=True)
     options = {"max_new_tokens": 70, "do_sample": False, "repetition_penalty": 1.1, "streamer": streamer}
     begin = time.perf_counter()
-    thread = threading.Thread(target=generator, args=(messages,), kwargs=options)
+    failed: list[BaseException] = []
+
+    def generate() -> None:
+        try:
+            generator(messages, **options)
+        except BaseException as error:  # the stream must end, or the loop below would wait for ever
+            failed.append(error)
+            streamer.end()
+
+    thread = threading.Thread(target=generate)
     thread.start()
     text, first = "", 0.0
     print("\n  ", end="")
@@ -103,6 +112,8 @@ def answer(generator, question: str, passage: str) -> None:
         text += piece
         print(piece.replace("\n", "\n  "), end="", flush=True)
     thread.join()
+    if failed:
+        raise failed[0]
     count = len(generator.tokenizer(text)["input_ids"])
     rate = (count - 1) / max(time.perf_counter() - first, 1e-9)
     print(f"\n\n  [{count} tokens, the first after {first - begin:.2f} s, then {rate:.0f} tokens per second]\n")
