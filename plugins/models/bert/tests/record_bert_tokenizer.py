@@ -18,7 +18,8 @@ VOCAB += ["hello", "world", "the", "##ing", "##ed", "play", "un", "##aff", "##ab
 TEXTS = [
     "Hello, world!", "HELLO playing unaffable PLAYED", "Café über naïve", "日本語 中文字 mixed中文text",
     "a\tb\nc\x00d\ufffde", "zero\u200bwidth no\u00a0break \u3000wide", "[MASK] hello [SEP] [CLS]",
-    "don't \"quote\" — dash…", "123,456.78 $5 €7", "", " ", "x" * 120, "e\u0301 combining İstanbul ß", "[UNK] a[MASK]b", "αβγ Жд", "hello . world ?",
+    "don't \"quote\" — dash…", "123,456.78 $5 €7",
+    "", " ", "x" * 120, "e\u0301 combining İstanbul ß", "[UNK] a[MASK]b", "αβγ Жд", "hello . world ?",
 ]  # fmt: skip
 OPTIONS = [
     {},
