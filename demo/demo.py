@@ -92,7 +92,13 @@ def answer(generator, question: str, passage: str) -> None:
     """Stream the answer to the terminal and say how fast it came."""
     messages = [{"role": "user", "content": f"{passage}\n\nAnswer from this text, in one or two sentences: {question}"}]
     streamer = TextIteratorStreamer(generator.tokenizer, skip_prompt=True, skip_special_tokens=True)
-    options = {"max_new_tokens": 70, "do_sample": False, "repetition_penalty": 1.1, "streamer": streamer}
+    options = {
+        "max_new_tokens": 70,
+        "do_sample": False,
+        "temperature": 1.0,
+        "repetition_penalty": 1.1,
+        "streamer": streamer,
+    }
     begin = time.perf_counter()
     failed: list[BaseException] = []
 
