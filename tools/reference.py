@@ -7,7 +7,6 @@ Comparisons reach them through files or a subprocess (xf_testing.reference); the
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -34,7 +33,6 @@ def build(version: str) -> None:
     install_torch(python)
     extra = ["torch==2.13.0", f"transformers=={version}", *ALSO]
     run([python, "-m", "pip", "install", "--quiet", *extra])
-    os.sync() if hasattr(os, "sync") else None
     print(f"{venv.relative_to(ROOT)} is ready")
 
 

@@ -313,9 +313,10 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
             model.attention_choice = choice
             model.config._attn_implementation_internal, model.config._attn_explicit = choice.name, True
             hooks().xf_dispatch_chosen(model=model, what="attention", name=choice.name)
-        for module in self.modules():
-            if isinstance(module, AttentionModule):
-                module.use_backend(attention_backend(module.config._attn_implementation))
+        for path, module in self.named_modules():
+            if isinstance(module, AttentionModule):  # a part whose config is of no model of its own follows its model
+                chosen = module.config._attn_implementation or self._owner_of(path).attention_choice.name
+                module.use_backend(attention_backend(chosen))
 
     def _key_of(self, config: Any) -> str:
         """The name under which `config` hangs in this model's config, "" for the config itself."""

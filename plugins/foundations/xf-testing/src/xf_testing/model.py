@@ -6,6 +6,7 @@ Shapes: B batch, T tokens. Comparison with the reference is apart from this: see
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ from .reference import assert_same_outputs, flatten_outputs
 from .tiny import fill_weights, shrink, tiny_floats, tiny_ids
 
 B, T = 2, 7
+_CLASS_HEADS = (
+    "sequence_classification", "multiple_choice", "next_sentence_prediction", "image_classification",
+    "audio_classification",
+)  # fmt: skip
 _TOKEN_HEADS = ("causal_lm", "masked_lm", "seq2seq_lm", "speech_seq2seq", "pretraining")
 
 
@@ -98,7 +103,7 @@ class ModelConformance(Conformance):
             inputs = {main: tiny_floats((batch, 2000))}
         else:
             raise NotImplementedError(f"{type(self).__name__} must define make_inputs: main input {main!r}")
-        if config.is_encoder_decoder:
+        if config.is_encoder_decoder and "decoder_input_ids" in _accepted(model):
             inputs["decoder_input_ids"] = tiny_ids((batch, T - 2), config.get_text_config(decoder=True).vocab_size)
         return inputs
 
@@ -108,8 +113,9 @@ class ModelConformance(Conformance):
         ids = inputs.get("decoder_input_ids", inputs.get("input_ids"))
         few = torch.arange(batch) % 2
         if head in _TOKEN_HEADS and ids is not None:
-            return {"labels": ids.clone()} | ({"next_sentence_label": few} if head == "pretraining" else {})
-        if head in ("sequence_classification", "multiple_choice", "next_sentence_prediction", "image_classification"):
+            both = "next_sentence_label" in _accepted(model)
+            return {"labels": ids.clone()} | ({"next_sentence_label": few} if both else {})
+        if head in _CLASS_HEADS:
             return {"labels": few}
         if head == "token_classification" and ids is not None:
             return {"labels": ids % model.config.num_labels}
@@ -194,16 +200,20 @@ class ModelConformance(Conformance):
             self.not_claimed("has_hidden_states")
         with torch.no_grad():
             output = model(**self.make_inputs(model, head), output_hidden_states=True)
-        states = output.get("hidden_states") or output.get("encoder_hidden_states")
+        states = self._first(output, "hidden_states", "encoder_hidden_states", "vision_hidden_states")
         assert states is not None and len(states) == self.hidden_state_count(model)
         if self.has_attention_weights:
             model.set_attn_implementation("eager")
             with torch.no_grad():
                 output = model(**self.make_inputs(model, head), output_attentions=True)
-            weights = output.get("attentions") or output.get("encoder_attentions")
-            assert weights and all(w is not None and w.ndim == 4 for w in weights)
+            weights = self._first(output, "attentions", "encoder_attentions", "vision_attentions")
+            assert weights and all(w is not None and w.ndim >= 3 for w in weights)  # some join batch and heads
             sums = weights[0].sum(-1)
             torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-4, rtol=0)
+
+    @staticmethod
+    def _first(output: Any, *names: str) -> Any:
+        return next((output[name] for name in names if output.get(name) is not None), None)
 
     def test_attention_backends_agree(self, head: str) -> None:
         model = self.make_model(head)
@@ -365,6 +375,8 @@ class ModelConformance(Conformance):
         model = self.make_model(head)
         if not self.has_token_embeddings:
             self.not_claimed("has_token_embeddings")
+        if not isinstance(model.get_input_embeddings(), nn.Embedding):
+            self.not_claimed(f"token embeddings of {head}")
         old = model.get_input_embeddings().weight.detach().clone()
         tied = (out := model.get_output_embeddings()) is not None and out.weight is model.get_input_embeddings().weight
         model.resize_token_embeddings(len(old) + 5)
@@ -387,6 +399,11 @@ class ModelConformance(Conformance):
         settings: dict[str, Any] = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
         with_cache, without = (model.generate(**inputs, use_cache=u, **settings) for u in (True, False))
         assert torch.equal(with_cache, without)
+
+
+def _accepted(model: nn.Module) -> set[str]:
+    """The arguments that the model's forward names."""
+    return set(inspect.signature(model.forward).parameters)
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
