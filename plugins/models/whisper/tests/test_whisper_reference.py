@@ -16,8 +16,8 @@ from xf_testing.reference import answer_case, assert_same_outputs, load_golden
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-import whisper_cases
-import whisper_tiny
+import whisper_cases  # noqa: E402
+import whisper_tiny  # noqa: E402
 
 GOLDENS = sorted((HERE / "goldens").glob("whisper_*.safetensors"))
 ANSWERS = json.loads((HERE / "goldens" / "answers.json").read_text("utf-8"))

@@ -23,7 +23,7 @@ def _piece(rng, length):
 
 
 def transcript(rng, heard, prompt=True):
-    """Ids as the model gives them: often a prompt and start tokens, text between timestamps, now and then out of order."""
+    """Ids as the model gives them: a prompt and start tokens, text between timestamps, some of these out of order."""
     ids = []
     if prompt and rng.random() < 0.3:
         ids += [tiny.special("<|startofprev|>"), *_piece(rng, rng.randrange(4))]

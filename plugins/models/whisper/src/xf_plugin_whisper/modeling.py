@@ -234,8 +234,8 @@ class WhisperPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.LayerNorm):
             module.weight.fill_(1.0)
             module.bias.zero_()
-        elif hasattr(module, "layer_weights"):
-            module.layer_weights.fill_(1.0 / (self.config.num_hidden_layers + 1))
+        elif isinstance(weights := getattr(module, "layer_weights", None), nn.Parameter):
+            weights.fill_(1.0 / len(weights))
 
     def _get_feat_extract_output_lengths(self, input_lengths: Any) -> Any:
         """Frames that leave the convolutions for `input_lengths` that enter."""
