@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from xf.interfaces.attention import AttentionModule
-from xf.interfaces.cache import Cache
+from xf.interfaces.cache import Cache, layer_kinds
 
 from .direct import direct, direct_form
 from .rotary import Rotation, rotate
@@ -97,6 +97,33 @@ class DecoderAttention(AttentionModule):
             q_BHTD, k_BGKD, v_BGKD, attention_mask, output_attentions, **self.kernel_options
         )
         return self.output(out_BTHD.flatten(2)), weights_BHTK
+
+
+class NormedDecoderAttention(DecoderAttention):
+    """Queries and keys are normed head by head before they are rotated (arXiv:2302.05442, section 2.1).
+
+    norm: makes the norm of a width.
+    """
+
+    def __init__(self, config: Any, layer_idx: int, norm: Callable[[int], nn.Module], **options: Any) -> None:
+        super().__init__(config, layer_idx, **options)
+        self.q_norm = norm(self.head_dim)
+        self.k_norm = norm(self.head_dim)
+
+    def project(self, x_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        heads = (*x_BTC.shape[:-1], -1, self.head_dim)
+        return (
+            self.q_norm(self.q_proj(x_BTC).view(heads)).transpose(1, 2),
+            self.k_norm(self.k_proj(x_BTC).view(heads)).transpose(1, 2),
+            self.v_proj(x_BTC).view(heads).transpose(1, 2),
+        )
+
+
+def window_options(config: Any, layer_idx: int, **others: Any) -> dict[str, Any]:
+    """Keyword arguments for the attention kernel of a layer: its sliding_window where it has one, and `others`."""
+    slides = layer_kinds(config)[layer_idx] == "sliding_attention"
+    found = {"sliding_window": config.sliding_window} if slides else {}
+    return found | {name: value for name, value in others.items() if value is not None}
 
 
 @direct_form(DecoderAttention)

@@ -76,13 +76,21 @@ class SandwichLayer(GradientCheckpointingLayer):
     """x += norm(attention(norm(x))); x += norm(mlp(norm(x))) (arXiv:2105.13290, section 2.3)."""
 
     def __init__(
-        self, self_attn: nn.Module, mlp: nn.Module, norms: tuple[nn.Module, nn.Module, nn.Module, nn.Module]
+        self,
+        self_attn: nn.Module,
+        mlp: nn.Module,
+        before_attention: nn.Module,
+        after_attention: nn.Module,
+        before_mlp: nn.Module,
+        after_mlp: nn.Module,
     ) -> None:
         super().__init__()
         self.self_attn = self_attn
         self.mlp = mlp
-        self.input_layernorm, self.post_attention_layernorm = norms[0], norms[1]
-        self.pre_feedforward_layernorm, self.post_feedforward_layernorm = norms[2], norms[3]
+        self.input_layernorm = before_attention
+        self.post_attention_layernorm = after_attention
+        self.pre_feedforward_layernorm = before_mlp
+        self.post_feedforward_layernorm = after_mlp
 
     def forward(
         self,

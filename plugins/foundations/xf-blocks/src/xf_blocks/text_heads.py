@@ -1,6 +1,7 @@
 """Heads of text encoders whose forward takes BERT's inputs: class of a sequence, of each token, answer span, choices.
 
-A family subclasses one together with its own PreTrainedModel and names its body; `classify` is what differs:
+A family subclasses one together with its own PreTrainedModel and names its body; `classify` is what differs. A family
+whose forward takes other inputs writes that forward, and lets `answer` make the output of it.
 
     class BertForTokenClassification(TextForTokenClassification, BertPreTrainedModel):
         body_class = BertModel
@@ -36,13 +37,17 @@ class TextModelWithHead(PreTrainedModel):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        setattr(self, self.base_model_prefix, self.body_class(config, add_pooling_layer=self.needs_pooler))
+        setattr(self, self.base_model_prefix, self.build_body(config))
         self.build_head(config)
         self.post_init()
 
     @classmethod
     def needs_of(cls, config: Any) -> AttentionNeeds:
         return text_attention_needs(config)
+
+    def build_body(self, config: Any) -> PreTrainedModel:
+        """Create the body."""
+        return self.body_class(config, add_pooling_layer=self.needs_pooler)
 
     def build_head(self, config: Any) -> None:
         """Create the head's modules: here dropout and a linear classifier."""
@@ -64,6 +69,16 @@ class TextForSequenceClassification(TextModelWithHead):
     def classify(self, outputs: Any) -> Tensor:
         """The body's outputs -> (B, N)."""
         return self.classifier(self.dropout(outputs.pooler_output))
+
+    def answer(self, outputs: Any, labels: Tensor | None) -> SequenceClassifierOutput:
+        """The body's outputs and labels -> scores and loss."""
+        logits_BN = self.classify(outputs)
+        return SequenceClassifierOutput(
+            loss=None if labels is None else classification_loss(logits_BN, labels, self.config),
+            logits=logits_BN,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
     @model_forward
     def forward(
@@ -90,17 +105,21 @@ class TextForSequenceClassification(TextModelWithHead):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        logits_BN = self.classify(outputs)
-        return SequenceClassifierOutput(
-            loss=None if labels is None else classification_loss(logits_BN, labels, self.config),
-            logits=logits_BN,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        return self.answer(outputs, labels)
 
 
 class TextForTokenClassification(TextModelWithHead):
     """Scores (B, T, N) for every token."""
+
+    def answer(self, outputs: Any, labels: Tensor | None) -> TokenClassifierOutput:
+        """The body's outputs and labels -> scores and loss."""
+        logits_BTN = self.classifier(self.dropout(outputs.last_hidden_state))
+        return TokenClassifierOutput(
+            loss=None if labels is None else token_loss(logits_BTN, labels),
+            logits=logits_BTN,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
     @model_forward
     def forward(
@@ -127,13 +146,7 @@ class TextForTokenClassification(TextModelWithHead):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        logits_BTN = self.classifier(self.dropout(outputs.last_hidden_state))
-        return TokenClassifierOutput(
-            loss=None if labels is None else token_loss(logits_BTN, labels),
-            logits=logits_BTN,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        return self.answer(outputs, labels)
 
 
 class TextForQuestionAnswering(TextModelWithHead):
@@ -141,6 +154,23 @@ class TextForQuestionAnswering(TextModelWithHead):
 
     def build_head(self, config: Any) -> None:
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
+
+    def answer(
+        self, outputs: Any, start_positions: Tensor | None, end_positions: Tensor | None
+    ) -> QuestionAnsweringModelOutput:
+        """The body's outputs and the right span -> scores and loss."""
+        start_BT, end_BT = self.qa_outputs(outputs.last_hidden_state).unbind(-1)
+        start_BT, end_BT = start_BT.contiguous(), end_BT.contiguous()
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = question_answering_loss(start_BT, end_BT, start_positions, end_positions)
+        return QuestionAnsweringModelOutput(
+            loss=loss,
+            start_logits=start_BT,
+            end_logits=end_BT,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
     @model_forward
     def forward(
@@ -168,18 +198,7 @@ class TextForQuestionAnswering(TextModelWithHead):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        start_BT, end_BT = self.qa_outputs(outputs.last_hidden_state).unbind(-1)
-        start_BT, end_BT = start_BT.contiguous(), end_BT.contiguous()
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            loss = question_answering_loss(start_BT, end_BT, start_positions, end_positions)
-        return QuestionAnsweringModelOutput(
-            loss=loss,
-            start_logits=start_BT,
-            end_logits=end_BT,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        return self.answer(outputs, start_positions, end_positions)
 
 
 class TextForMultipleChoice(TextModelWithHead):
@@ -194,6 +213,16 @@ class TextForMultipleChoice(TextModelWithHead):
     def classify(self, outputs: Any) -> Tensor:
         """The body's outputs -> (B * choices, 1)."""
         return self.classifier(self.dropout(outputs.pooler_output))
+
+    def answer(self, outputs: Any, choices: int, labels: Tensor | None) -> MultipleChoiceModelOutput:
+        """The body's outputs for B * choices rows, and labels -> scores and loss."""
+        logits = self.classify(outputs).view(-1, choices)
+        return MultipleChoiceModelOutput(
+            loss=None if labels is None else cross_entropy(logits, labels),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
     @model_forward
     def forward(
@@ -214,25 +243,19 @@ class TextForMultipleChoice(TextModelWithHead):
             raise ValueError(f"{type(self).__name__} needs exactly one of input_ids and inputs_embeds.")
         choices = first.shape[1]
         outputs = self.base_model(
-            _rows(input_ids),
-            attention_mask=_rows(attention_mask),
-            token_type_ids=_rows(token_type_ids),
-            position_ids=_rows(position_ids),
+            rows(input_ids),
+            attention_mask=rows(attention_mask),
+            token_type_ids=rows(token_type_ids),
+            position_ids=rows(position_ids),
             head_mask=head_mask,
-            inputs_embeds=_rows(inputs_embeds),
+            inputs_embeds=rows(inputs_embeds),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        logits = self.classify(outputs).view(-1, choices)
-        return MultipleChoiceModelOutput(
-            loss=None if labels is None else cross_entropy(logits, labels),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        return self.answer(outputs, choices, labels)
 
 
-def _rows(x: Tensor | None) -> Tensor | None:
+def rows(x: Tensor | None) -> Tensor | None:
     """(B, choices, ...) -> (B * choices, ...)."""
     return None if x is None else x.flatten(0, 1)
