@@ -59,6 +59,5 @@ FOLDERS: dict[str, str] = {
     "modeling_utils": "xf.interfaces.model xf.checkpoint.sharded",
     "models": "",
     "models.auto": "xf.auto",
-    "pipelines": "xf_pipelines.pipeline",
     "quantizers": "xf.interfaces.quantizer",
 }
