@@ -1,7 +1,7 @@
 """From ggml's blocks to float32, by whole tensors.
 
 N blocks at once: every unpacker takes the raw bytes of blocks (N, bytes a block) and returns values (N, elements a
-block). Work goes in slices that stay in the processor's cache, straight into the result.
+block). Work goes in small slices, straight into the result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ UNPACKERS: dict[str, Callable[[Tensor], Tensor]] = {
     **k_types.UNPACKERS,
     **codebook_types.UNPACKERS,
 }
-_SLICE = 1 << 18  # elements: 1 MiB of float32, which with its temporaries fits a second-level cache
+# Elements: with their temporaries they stay in a second-level cache. No more than torch's grain size, either (ATen's
+# internal::GRAIN_SIZE), so that no slice wakes other threads: waking them costs more than a slice, much more on a busy
+# machine.
+_SLICE = 1 << 15
 
 
 def dtype_of(kind: GgmlType) -> torch.dtype:
