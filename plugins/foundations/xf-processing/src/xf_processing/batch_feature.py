@@ -95,32 +95,17 @@ class BatchFeature(dict[str, Any]):
 
 
 def _joined(value: Any) -> Any:
-    """Nested lists of arrays as one array, which converts many times faster."""
+    """Nested lists of arrays, or of tensors, of one shape as one array or tensor; anything else as it is."""
     inner = value
     while isinstance(inner, (list, tuple)) and inner:
         inner = inner[0]
-    if isinstance(inner, np.ndarray) and isinstance(value, (list, tuple)):
-        return np.array(value) if _even(value) else value
-    if is_torch_tensor(inner) and isinstance(value, (list, tuple)) and isinstance(value[0], (list, tuple)):
-        import torch
-
-        return torch.stack([_joined(row) if not is_torch_tensor(row) else row for row in map(_stacked, value)])
-    return value
-
-
-def _stacked(row: Any) -> Any:
+    if not isinstance(value, (list, tuple)) or not (isinstance(inner, np.ndarray) or is_torch_tensor(inner)):
+        return value
+    parts = [_joined(part) for part in value]
+    if len({(type(part), getattr(part, "shape", None)) for part in parts}) > 1:
+        return value
+    if isinstance(parts[0], np.ndarray):
+        return np.stack(parts)
     import torch
 
-    return torch.stack([_stacked(item) for item in row]) if isinstance(row, (list, tuple)) else row
-
-
-def _even(value: Any) -> bool:
-    """Whether arrays nested in lists all have one shape."""
-
-    def shape(item: Any) -> Any:
-        if isinstance(item, np.ndarray):
-            return item.shape
-        shapes = {shape(part) for part in item} if isinstance(item, (list, tuple)) else {()}
-        return (len(item), shapes.pop()) if len(shapes) == 1 else None
-
-    return shape(value) is not None
+    return torch.stack(parts)

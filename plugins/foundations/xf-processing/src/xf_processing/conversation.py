@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,8 +40,8 @@ class ConversationMixin:
             chat_template: the name of one of the processor's templates, or a template.
             kwargs: `tools`, `documents`, `add_generation_prompt`, `continue_final_message` as for a tokenizer;
                 `tokenize` (False by default) and `return_dict` (False: ids alone); `return_assistant_tokens_mask`;
-                `sampling_rate`, `load_audio_from_video` for audio; everything else goes to the template and, with
-                `tokenize`, to the processor.
+                `sampling_rate`, `load_audio_from_video` for audio; `num_frames`, `fps`, `video_load_backend` for
+                video; everything else goes to the template and, with `tokenize`, to the processor.
 
         Raises:
             ValueError: no template, a template that fails, or arguments that contradict each other.
@@ -61,22 +62,32 @@ class ConversationMixin:
         bos = getattr(getattr(self, "tokenizer", None), "bos_token", None)
         if bos is not None and texts[0].startswith(bos):
             kwargs.setdefault("add_special_tokens", False)  # the template wrote them
-        media = self._media(conversations, kwargs.get("sampling_rate"), audio_of_video)
+        sampling: dict[str, Any] = {name: kwargs.pop(name) for name in ("num_frames", "fps") if name in kwargs}
+        if "video_load_backend" in kwargs:
+            sampling["backend"] = kwargs.pop("video_load_backend")
+        media = self._media(conversations, kwargs.get("sampling_rate"), audio_of_video, sampling)
         inputs = self(text=texts if batched else texts[0], **media, **kwargs)  # type: ignore[operator]
         if mask:
             inputs["assistant_masks"] = self._assistant_masks(texts, spans, inputs, kwargs)
             inputs.convert_to_tensors(kwargs.get("return_tensors"))
         return inputs if return_dict else inputs["input_ids"]
 
-    def _media(self, conversations: list[Any], sampling_rate: int | None, audio_of_video: bool) -> dict[str, Any]:
+    def _media(
+        self, conversations: list[Any], sampling_rate: int | None, audio_of_video: bool, sampling: dict[str, Any]
+    ) -> dict[str, Any]:
         """The images, videos and audio of the conversations: a list for each; a kind that none has is left out."""
-        images = [[_load("load_image", item) for item in _parts(talk, "image")] for talk in conversations]
-        videos = [_parts(talk, "video") for talk in conversations]
+        images = [
+            [_load("image_utils", "load_image", item) for item in _parts(talk, "image")] for talk in conversations
+        ]
+        loaded = [
+            [_load("video_utils", "load_video", item, **sampling) for item in _parts(talk, "video")]
+            for talk in conversations
+        ]
         heard = ("audio", "video") if audio_of_video else ("audio",)
         if sampling_rate is None:
             sampling_rate = getattr(getattr(self, "feature_extractor", None), "sampling_rate", 16_000)
         audio = [
-            _load("load_audio", item, sampling_rate=sampling_rate)
+            _load("audio_utils", "load_audio", item, sampling_rate=sampling_rate)
             for talk in conversations
             for kind in heard
             for item in _parts(talk, kind)
@@ -84,8 +95,9 @@ class ConversationMixin:
         media: dict[str, Any] = {}
         if any(images):
             media["images"] = images
-        if any(videos):
-            media["videos"] = videos
+        if any(loaded):
+            media["videos"] = [[frames for frames, _ in videos] for videos in loaded]
+            media["video_metadata"] = [metadata for videos in loaded for _, metadata in videos]
         if audio:
             media["audio"] = audio
         return media
@@ -153,7 +165,6 @@ def _parts(conversation: Any, kind: str) -> list[Any]:
     return found
 
 
-def _load(function: str, item: Any, **options: Any) -> Any:
-    from xf.plugins.registry import load_attribute
-
-    return load_attribute(function)(item, **options)
+def _load(module: str, function: str, item: Any, **options: Any) -> Any:
+    """Load with the foundation for the kind of medium, which need not be here where there is none of that kind."""
+    return getattr(importlib.import_module(f"xf.{module}"), function)(item, **options)

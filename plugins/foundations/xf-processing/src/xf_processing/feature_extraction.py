@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import os
 from pathlib import Path
@@ -195,11 +196,7 @@ class ImageProcessingMixin(PreprocessorMixin):
 
     def fetch_images(self, image_url_or_urls: Any) -> Any:
         """The image of an address, or the images of (nested) lists of addresses."""
-        if isinstance(image_url_or_urls, (list, tuple)):
-            return [self.fetch_images(item) for item in image_url_or_urls]
-        from xf.plugins.registry import load_attribute
-
-        return load_attribute("load_image")(image_url_or_urls)
+        return importlib.import_module("xf.image_utils").load_images(image_url_or_urls)  # of xf-vision
 
 
 def _plain(value: Any) -> Any:
