@@ -42,8 +42,9 @@ def best_spans(
     products_TT = np.tril(products_TT, max_answer_len - 1)
     flat = products_TT.ravel()
     count = min(count, len(flat))
-    likeliest = np.argpartition(-flat, count - 1)[:count]
-    likeliest = likeliest[np.argsort(-flat[likeliest])]
+    least = np.partition(flat, len(flat) - count)[len(flat) - count]
+    candidates = np.flatnonzero(flat >= least)  # of equal ones the first in the text, on every machine
+    likeliest = candidates[np.argsort(-flat[candidates], kind="stable")][:count]
     starts, ends = np.unravel_index(likeliest, products_TT.shape)
     inside = np.flatnonzero(~p_mask_T)
     kept = np.isin(starts, inside) & np.isin(ends, inside)
