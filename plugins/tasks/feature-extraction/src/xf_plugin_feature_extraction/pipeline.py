@@ -20,6 +20,7 @@ class FeatureExtractionPipeline(Pipeline):
     task = "feature-extraction"
     auto_model_heads = ("base",)
     loads = ("tokenizer",)
+    padding_side = "right"  # of batches: on the left it would move the positions of shorter texts
     # checkpoints with a head often have no pooler, and hidden states do not need it
     model_options: ClassVar[Mapping[str, Any]] = {"allow_missing": ("pooler.*", "*.pooler.*")}
     default_model: ClassVar[str] = "distilbert/distilbert-base-cased@6ea8117"
@@ -59,7 +60,5 @@ class FeatureExtractionPipeline(Pipeline):
     def postprocess(self, model_outputs: Any, return_tensors: bool = False) -> Any:
         hidden_BTH, length = model_outputs["hidden_BTH"], model_outputs["length"]
         length = length[0] if isinstance(length, list) else length
-        # what a batch added to a shorter text is no part of it
-        left = self.tokenizer.padding_side == "left"
-        hidden_BTH = hidden_BTH[:, hidden_BTH.shape[1] - length :] if left else hidden_BTH[:, :length]
+        hidden_BTH = hidden_BTH[:, :length]  # what a batch added to a shorter text is no part of it
         return hidden_BTH if return_tensors else hidden_BTH.tolist()

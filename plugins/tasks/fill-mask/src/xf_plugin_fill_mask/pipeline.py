@@ -27,6 +27,7 @@ class FillMaskPipeline(Pipeline):
     task = "fill-mask"
     auto_model_heads = ("masked_lm",)
     loads = ("tokenizer",)
+    padding_side = "right"  # of batches: on the left it would move the positions of shorter texts
     default_model: ClassVar[str] = "distilbert/distilroberta-base@fb53ab8"
 
     def _sanitize_parameters(
