@@ -208,6 +208,9 @@ class TextGenerationPipeline(Pipeline):
         config = copy.deepcopy(arguments.pop("generation_config", None) or self.generation_config)
         if arguments.get("max_length") is not None and arguments.get("max_new_tokens") is None:
             config.max_new_tokens = None
+        samples = arguments.get("do_sample", config.do_sample)
+        if not samples and config.temperature == self.generation_defaults["temperature"]:
+            config.temperature = self.model.generation_config.temperature  # the task's own has no effect then
         arguments["generation_config"] = config
         if arguments.get("stop_strings") or config.stop_strings:
             arguments.setdefault("tokenizer", self.tokenizer)
