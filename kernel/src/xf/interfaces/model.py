@@ -107,7 +107,7 @@ class PreTrainedModel(nn.Module, ModuleUtilsMixin, PushToHubMixin):
 
     def init_weights(self) -> None:
         """Give every module that has none its random start, as `_init_weights` says, then tie."""
-        for module in self.modules():
+        for module in reversed(list(self.modules())):  # parts before the whole, which may set values in them
             if not module.__dict__.get("_is_initialized", False):
                 self._init_weights(module)
                 module._is_initialized = True  # type: ignore[assignment]

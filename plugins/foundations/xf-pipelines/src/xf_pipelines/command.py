@@ -46,8 +46,9 @@ def separate(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     """The arguments of this command, and the parameters of the task: what --options it does not know."""
     own_parser = argparse.ArgumentParser(add_help=False)
     add_arguments(own_parser)
-    own_options = {option for action in own_parser._actions for option in action.option_strings} | {"-h", "--help"}
+    own_options = {option: action for action in own_parser._actions for option in action.option_strings}
     own: list[str] = []
+    options: list[str] = []  # after the inputs, because argparse takes all inputs at one place
     parameters: dict[str, Any] = {}
     position = 0
     while position < len(arguments):
@@ -55,16 +56,20 @@ def separate(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
         name, equals, value = argument.partition("=")
         position += 1
         if argument == "--":
-            own += arguments[position - 1 :]
-            break
-        if not argument.startswith("--") or name in own_options:
-            own.append(argument)
+            return own + options + arguments[position - 1 :], parameters
+        if not argument.startswith("--"):
+            (own if argument != "-h" else options).append(argument)
+            continue
+        if name in own_options or name == "--help":
+            takes_value = name in own_options and own_options[name].nargs != 0 and not equals
+            options += [argument, *arguments[position : position + takes_value]]
+            position += takes_value
             continue
         if not equals and position < len(arguments) and not arguments[position].startswith("--"):
             value, equals = arguments[position], "="
             position += 1
         parameters[name[2:].replace("-", "_")] = _value(value) if equals else True
-    return own, parameters
+    return own + options, parameters
 
 
 def _value(text: str) -> Any:
