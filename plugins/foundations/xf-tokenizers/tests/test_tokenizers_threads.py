@@ -107,3 +107,12 @@ def test_targets_with_other_special_tokens_leave_the_tokenizer_as_it_was() -> No
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(call, range(300))) == {(0, 4)}
     assert tokenizer("hello")["input_ids"][0] == 0
+
+
+def test_the_older_ways_to_encode_targets() -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(GOLDENS / "wordpiece")
+    found = tokenizer.prepare_seq2seq_batch(["hello world", "a"], ["world", "the quick"], max_target_length=4)
+    both = tokenizer(["hello world", "a"], text_target=["world", "the quick"], padding=True)
+    assert found["input_ids"] == both["input_ids"] and all(len(row) == 4 for row in found["labels"])
+    with tokenizer.as_target_tokenizer():
+        assert tokenizer("hello") == tokenizer(text_target="hello")

@@ -415,6 +415,27 @@ class PreTrainedTokenizerBase(ChatTemplateMixin, TokenSequencesMixin, TokenizerF
         finally:
             self._switch_to_input_mode()
 
+    def prepare_seq2seq_batch(  # fmt: skip
+        self,
+        src_texts: list[str],
+        tgt_texts: list[str] | None = None,
+        max_length: int | None = None,
+        max_target_length: int | None = None,
+        padding: str = "longest",
+        return_tensors: str | TensorType | None = None,
+        truncation: bool = True,
+        **kwargs: Any,
+    ) -> BatchEncoding:
+        """The older way to encode inputs and targets; `text_target=` does it in one call."""
+        self._advise("prepare_seq2seq_batch", "`prepare_seq2seq_batch` is deprecated: pass targets as `text_target=`.")
+        options = {"padding": padding, "return_tensors": return_tensors, "truncation": truncation, **kwargs}
+        limit = self.model_max_length if max_length is None else max_length
+        inputs = self(src_texts, max_length=limit, **options)
+        if tgt_texts is not None:
+            targets = self(text_target=tgt_texts, max_length=max_target_length or limit, **options)
+            inputs["labels"] = targets["input_ids"]
+        return inputs
+
     def __repr__(self) -> str:
         added = "".join(f"\t{index}: {token!r},\n" for index, token in self.added_tokens_decoder.items())
         return (

@@ -59,8 +59,20 @@ class FillMaskPipeline(Pipeline):
         outputs = super().__call__(inputs, **kwargs)
         return outputs[0] if isinstance(inputs, list) and len(inputs) == 1 else outputs
 
-    def get_target_ids(self, targets: str | list[str]) -> list[int]:
+    def get_masked_index(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Where the masks are in `input_ids`, as `torch.nonzero` gives it."""
+        return torch.nonzero(input_ids == self.tokenizer.mask_token_id, as_tuple=False)
+
+    def ensure_exactly_one_mask_token(self, model_inputs: Any) -> None:
+        """PipelineException if a text has no mask; more than one is fine, whatever the name says."""
+        if not bool((model_inputs["input_ids"] == self.tokenizer.mask_token_id).any(dim=-1).all()):
+            message = f"No mask_token ({self.tokenizer.mask_token}) found on the input"
+            raise PipelineException(self.task, self.model.base_model_prefix, message)
+
+    def get_target_ids(self, targets: str | list[str], top_k: int | None = None) -> list[int]:
         """The ids of target words; of a word that is no single token the first token counts, with a warning.
+
+        `top_k` is taken for the sake of older calls; it has no effect here.
 
         Raises: ValueError where no target is left.
         """
@@ -86,11 +98,7 @@ class FillMaskPipeline(Pipeline):
 
     def preprocess(self, input_: Any, tokenizer_kwargs: dict[str, Any] | None = None) -> Any:
         inputs = self.tokenizer(input_, return_tensors="pt", **(tokenizer_kwargs or {}))
-        if not bool((inputs["input_ids"] == self.tokenizer.mask_token_id).any(dim=1).all()):
-            mask = self.tokenizer.mask_token
-            raise PipelineException(
-                self.task, self.model.base_model_prefix, f"No mask_token ({mask}) found on the input"
-            )
+        self.ensure_exactly_one_mask_token(inputs)
         return inputs
 
     def _forward(self, input_tensors: Any) -> Any:
@@ -99,7 +107,7 @@ class FillMaskPipeline(Pipeline):
 
     def postprocess(self, model_outputs: Any, top_k: int = 5, target_ids: list[int] | None = None) -> Any:
         ids_T = model_outputs["input_ids"][0]
-        places_M = torch.nonzero(ids_T == self.tokenizer.mask_token_id).squeeze(-1)
+        places_M = self.get_masked_index(ids_T).squeeze(-1)
         probabilities_MV = model_outputs["logits"][0, places_M].float().softmax(dim=-1)
         if target_ids is not None:
             probabilities_MV = probabilities_MV[:, target_ids]
