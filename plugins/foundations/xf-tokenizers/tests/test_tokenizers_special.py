@@ -182,3 +182,13 @@ def test_windows_cover_the_text(tokenizer: Any) -> None:
     assert joined == whole
     for row, offsets in zip(windows["input_ids"], windows["offset_mapping"], strict=True):
         assert len(row) == len(offsets)
+
+
+def test_added_tokens_are_decoded_as_they_were_given(tokenizer: Any) -> None:
+    """The pipeline lowers what it reads; the token itself keeps its form."""
+    tokenizer.add_tokens(["UPPER Token"])
+    ids = tokenizer("a upper token <sp> b", add_special_tokens=False)["input_ids"]
+    index = tokenizer.convert_tokens_to_ids("UPPER Token")
+    assert index in ids and tokenizer.convert_ids_to_tokens(index) == "UPPER Token"
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "a UPPER Token b"
+    assert tokenizer.decode([index]) == "UPPER Token"

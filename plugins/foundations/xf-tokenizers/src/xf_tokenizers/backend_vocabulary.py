@@ -20,6 +20,7 @@ class BackendVocabulary(PreTrainedTokenizerBase):
 
     _tokenizer: Tokenizer
     _clones: deque[Any]
+    _altered: dict[int, str] | None = None
 
     @property
     def decoder(self) -> Any:
@@ -62,6 +63,7 @@ class BackendVocabulary(PreTrainedTokenizerBase):
     def _add_tokens(self, new_tokens: Sequence[str | AddedToken], special_tokens: bool = False) -> int:
         add = self._tokenizer.add_special_tokens if special_tokens else self._tokenizer.add_tokens
         self._clones.clear()
+        self._altered = None
         count: int = add(list(new_tokens))
         return count
 
@@ -79,7 +81,17 @@ class BackendVocabulary(PreTrainedTokenizerBase):
             return index
         return self.unk_token_id  # type: ignore[no-any-return]
 
+    def _altered_tokens(self) -> dict[int, str]:
+        """Added tokens of which the backend only tells the normalized form, by id."""
+        if self._altered is None:
+            backend = self._tokenizer
+            added = backend.get_added_tokens_decoder().items()
+            self._altered = {i: t.content for i, t in added if t.normalized and backend.id_to_token(i) != t.content}
+        return self._altered
+
     def _convert_id_to_token(self, index: int) -> str | None:
+        if index in self._altered_tokens():
+            return self._altered_tokens()[index]
         try:
             token: str | None = self._tokenizer.id_to_token(int(index))
         except OverflowError:
@@ -138,6 +150,9 @@ class BackendVocabulary(PreTrainedTokenizerBase):
 
     # Decoding
 
+    def _special_added(self) -> set[str]:
+        return {token.content for token in self.added_tokens_decoder.values() if token.special}
+
     def _decode(  # fmt: skip
         self,
         token_ids: Any,
@@ -147,7 +162,12 @@ class BackendVocabulary(PreTrainedTokenizerBase):
     ) -> str:
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
         try:
-            text: str = self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+            if self._altered_tokens() and not self._altered_tokens().keys().isdisjoint(ids):
+                tokens = self.convert_ids_to_tokens(ids, skip_special_tokens=False)
+                skipped = self._special_added() if skip_special_tokens else frozenset()
+                text = self.convert_tokens_to_string([t for t in tokens if t is not None and t not in skipped])
+            else:
+                text = self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
         except (TypeError, OverflowError) as error:
             raise ValueError(
                 f"decode needs one sequence of ids from 0 to {len(self) - 1} ({error}); batch_decode takes several"
