@@ -18,6 +18,7 @@ from xf_plugin_sam.image_processing_fast import SamImageProcessorFast
 from xf_plugin_sam.masks import mask_boxes, masks_to_rle, rle_to_mask
 from xf_plugin_sam.modeling import SamModel
 from xf_plugin_sam.processing import SamProcessor
+from xf_testing import ImageProcessorConformance
 
 TINY = Path(__file__).parent / "goldens" / "tiny-sam"
 IMAGE = PIL.Image.new("RGB", (24, 18))
@@ -158,3 +159,15 @@ def test_both_processors_agree_on_photographs() -> None:
     assert (slow["pixel_values"] - fast["pixel_values"]).abs().max() <= 1.01 / 255
     for name in ("original_sizes", "reshaped_input_sizes"):
         assert torch.equal(slow[name], fast[name])
+
+
+class TestImageProcessor(ImageProcessorConformance):
+    name = "sam"
+    settings = {"size": {"longest_edge": 64}, "pad_size": 64}
+
+
+class TestTensorImageProcessor(ImageProcessorConformance):
+    name = "sam"
+
+    def make_processor(self) -> SamImageProcessorFast:
+        return SamImageProcessorFast(size={"longest_edge": 64}, pad_size=64)

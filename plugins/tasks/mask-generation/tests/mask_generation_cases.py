@@ -29,7 +29,7 @@ CASES: list[dict[str, Any]] = [
     {**EVERYTHING, "crops_nms_thresh": 1.0, "points_per_crop": 3, "points_per_batch": 3},
     {**FEW, "pred_iou_thresh": 0.05, "stability_score_thresh": 0},
     {**FEW, "pred_iou_thresh": -1, "stability_score_thresh": 0.8, "stability_score_offset": 0.35},
-    {**FEW, "pred_iou_thresh": -1, "stability_score_thresh": 0.8, "stability_score_offset": 0.25, "mask_threshold": 0.2},
+    {**FEW, "pred_iou_thresh": 0, "stability_score_thresh": 0.8, "stability_score_offset": 0.25, "mask_threshold": 0.2},
     {**FEW, "pred_iou_thresh": -0.1, "stability_score_thresh": 0.3, "crops_nms_thresh": 0.999},
     {"pred_iou_thresh": 5.0, "points_per_crop": 8},
 ]

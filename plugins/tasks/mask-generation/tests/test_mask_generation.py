@@ -14,6 +14,7 @@ import torch
 from xf import pipeline
 from xf_plugin_mask_generation import pipeline as module
 from xf_plugin_mask_generation.pipeline import MaskGenerationPipeline
+from xf_testing import PipelineConformance
 
 GOLDENS = Path(__file__).parent / "goldens"
 ANSWERS = json.loads((GOLDENS / "answers.json").read_text())
@@ -148,7 +149,6 @@ def test_crops_put_their_masks_where_their_points_are() -> None:
         (picture(), {"points_per_batch": 0}, "points_per_batch must be at least 1"),
         (picture(), {"points_per_crop": None}, "points_per_crop is missing"),
         (picture(), {"crops_n_layers": -1}, "at least 0"),
-        (picture(), {"threshold": 3}, "Unknown parameters of mask-generation: threshold"),
         ("missing.png", {}, "no existing file"),
         (None, {}, "Cannot load an image"),
     ],
@@ -156,6 +156,11 @@ def test_crops_put_their_masks_where_their_points_are() -> None:
 def test_what_cannot_work_is_refused(generate: MaskGenerationPipeline, image: Any, options: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         generate(image, **options)
+
+
+def test_an_unknown_parameter_is_refused(generate: MaskGenerationPipeline) -> None:
+    with pytest.raises(TypeError, match="does not know the parameters threshold"):
+        generate(picture(), threshold=3)
 
 
 def test_one_bad_image_does_not_lose_the_others(generate: MaskGenerationPipeline) -> None:
@@ -168,3 +173,15 @@ def test_saving_the_pipeline_saves_model_and_processor(generate: MaskGenerationP
     generate.save_pretrained(tmp_path)
     again = pipeline("mask-generation", model=str(tmp_path), device="cpu")
     assert torch.equal(again(picture(), **EVERYTHING)["scores"], generate(picture(), **EVERYTHING)["scores"])
+
+
+class TestMaskGeneration(PipelineConformance):
+    name = "mask-generation"
+    inputs = (picture(), picture().transpose(2), picture().resize((50, 77)))
+    wrong = (object(), None, 5, "no such file.png")
+    is_json = False  # masks are arrays
+
+    def make_pipeline(self, **parameters: Any) -> Any:
+        return pipeline(
+            "mask-generation", model=str(GOLDENS / "tiny-sam"), device="cpu", **{**EVERYTHING, **parameters}
+        )

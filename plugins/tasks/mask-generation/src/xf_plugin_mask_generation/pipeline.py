@@ -46,7 +46,7 @@ class MaskGenerationPipeline(ChunkPipeline):
         stages = tuple({name: kwargs.pop(name) for name in names if name in kwargs} for names in _STAGES)
         if kwargs:
             known = ", ".join(name for names in _STAGES for name in names)
-            raise ValueError(f"Unknown parameters of mask-generation: {', '.join(kwargs)}. It has: {known}.")
+            raise TypeError(f"mask-generation does not know the parameters {', '.join(kwargs)}; it has {known}.")
         return stages  # type: ignore[return-value]
 
     def __call__(self, image: Any, *args: Any, **kwargs: Any) -> Any:
@@ -62,7 +62,7 @@ class MaskGenerationPipeline(ChunkPipeline):
         - `crops_nms_thresh` (0.7): overlap of boxes, as IoU, above which the worse mask is dropped;
         - `output_rle_mask`, `output_bboxes_mask` (False), `timeout` (seconds, for URLs).
 
-        Raises: ValueError for parameters out of range and for images that cannot be read.
+        Raises: ValueError for parameters out of range and for images that cannot be read; TypeError for others.
         """
         return super().__call__(image, *args, **kwargs)
 
