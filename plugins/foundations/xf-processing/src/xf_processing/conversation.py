@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xf_tokenizers.chat_template import chat_engine, choose_chat_template
-from xf_tokenizers.tokenizer import PreTrainedTokenizerBase
+if TYPE_CHECKING:
+    from xf_tokenizers.tokenizer import PreTrainedTokenizerBase
 
 #: The keys of a content part under which the thing itself or its place is given.
 _SOURCES = {
@@ -46,6 +46,8 @@ class ConversationMixin:
         Raises:
             ValueError: no template, a template that fails, or arguments that contradict each other.
         """
+        from xf_tokenizers.chat_template import chat_engine, choose_chat_template
+
         template = choose_chat_template(self.chat_template, chat_template, None, "processor")
         tokenize, return_dict = kwargs.pop("tokenize", False), kwargs.pop("return_dict", False)
         own = {name: kwargs.pop(name) for name in _TEMPLATE_ARGUMENTS if name in kwargs}
@@ -106,6 +108,8 @@ class ConversationMixin:
         self, texts: list[str], spans: list[list[tuple[int, int]]], inputs: Any, kwargs: dict[str, Any]
     ) -> list[list[int]]:
         """1 for the tokens that the assistant wrote, also where the processor made placeholders longer."""
+        from xf_tokenizers.chat_template import chat_engine
+
         engine = chat_engine()
         special = kwargs.get("add_special_tokens", True)
         plain = self.tokenizer(texts, add_special_tokens=special)

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from xf import logging
 from xf.utils.enums import PaddingStrategy, TensorType
-from xf_tokenizers.batch_encoding import TruncationStrategy
+
+if TYPE_CHECKING:
+    from xf_tokenizers.batch_encoding import TruncationStrategy
 
 logger = logging.get_logger(__name__)
 

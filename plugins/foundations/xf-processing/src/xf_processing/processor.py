@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xf import logging
 from xf.checkpoint import Checkpoint
@@ -16,11 +16,12 @@ from xf.checkpoint.atomic import write_atomic
 from xf.hub import PushToHubMixin, pushing
 from xf_processing.batch_feature import BatchFeature
 from xf_processing.feature_extraction import PROCESSOR_NAME, PreprocessorMixin, open_checkpoint
-from xf_tokenizers.tokenizer import PreTrainedTokenizerBase
-from xf_tokenizers.tokenizer_files import read_chat_template, write_chat_templates
 
 from .conversation import ConversationMixin
 from .kwargs import KINDS, ProcessingKwargs, merge_kwargs
+
+if TYPE_CHECKING:
+    from xf_tokenizers.tokenizer import PreTrainedTokenizerBase
 
 logger = logging.get_logger(__name__)
 T = TypeVar("T", bound="ProcessorMixin")
@@ -77,7 +78,9 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
 
     def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> None:
         """TypeError unless `argument` can be the part called `argument_name`."""
-        wanted: type = PreTrainedTokenizerBase if argument_name.endswith("tokenizer") else PreprocessorMixin
+        wanted: type = PreprocessorMixin
+        if argument_name.endswith("tokenizer"):
+            from xf_tokenizers.tokenizer import PreTrainedTokenizerBase as wanted
         keys = [name for name in _AUTO if argument_name.endswith(name)]
         fits = isinstance(argument, wanted)
         if fits and wanted is PreprocessorMixin and keys and keys[0] != "video_processor":
@@ -227,9 +230,11 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
         settings = checkpoint.read_json(PROCESSOR_NAME) or {}
         settings = {key: value for key, value in settings.items() if key not in cls.attributes}  # nested since 5.0
         legacy = checkpoint.read_json(LEGACY_CHAT_TEMPLATE_FILE) or {}
-        template = read_chat_template(checkpoint, {"chat_template": settings.pop("chat_template", None), **legacy})
-        if template is not None:
-            settings["chat_template"] = template
+        held = {"chat_template": settings.pop("chat_template", None), **legacy}
+        if held["chat_template"] is not None or any(name.endswith(".jinja") for name in checkpoint.list()):
+            from xf_tokenizers.tokenizer_files import read_chat_template
+
+            settings["chat_template"] = read_chat_template(checkpoint, held)
         return settings, kwargs
 
     @classmethod
@@ -271,7 +276,11 @@ class ProcessorMixin(ConversationMixin, PushToHubMixin):
                 part = getattr(self, name)
                 part._set_processor_class(type(self).__name__)
                 part.save_pretrained(folder)
-            written = write_chat_templates(folder, self.chat_template)
+            written = []
+            if self.chat_template is not None:
+                from xf_tokenizers.tokenizer_files import write_chat_templates
+
+                written = write_chat_templates(folder, self.chat_template)
             settings = self.to_dict()
             if set(settings) != {"processor_class"}:
                 self.to_json_file(folder / PROCESSOR_NAME)

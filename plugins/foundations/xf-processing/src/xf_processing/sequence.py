@@ -11,7 +11,6 @@ from xf.utils.enums import PaddingStrategy, TensorType
 from xf.utils.tensors import is_torch_tensor, to_array
 from xf_processing.batch_feature import BatchFeature
 from xf_processing.feature_extraction import FeatureExtractionMixin
-from xf_tokenizers.lengths import check_side, multiple
 
 
 class SequenceFeatureExtractor(FeatureExtractionMixin):
@@ -76,7 +75,9 @@ class SequenceFeatureExtractor(FeatureExtractionMixin):
                 inner = inner[0]
             return_tensors = "pt" if is_torch_tensor(inner) else "np"
         strategy = self._get_padding_strategies(padding, max_length)
-        side = check_side(self.padding_side)
+        side = self.padding_side
+        if side not in ("right", "left"):
+            raise ValueError(f"padding_side should be 'right' or 'left', not {side!r}")
         if truncation and max_length is None:
             raise ValueError("truncation=True needs max_length")
 
@@ -90,7 +91,7 @@ class SequenceFeatureExtractor(FeatureExtractionMixin):
             item = {key: to_array(value[i]) for key, value in batch.items()}
             if truncation:
                 assert max_length is not None
-                limit = multiple(max_length, pad_to_multiple_of)
+                limit = _multiple(max_length, pad_to_multiple_of)
                 for key in (main, "attention_mask"):
                     if key in item and len(item[main if key == main else key]) > limit:
                         item[key] = item[key][:limit]
@@ -120,7 +121,7 @@ class SequenceFeatureExtractor(FeatureExtractionMixin):
             item["attention_mask"] = np.ones(steps, dtype=np.int32)
         if strategy is PaddingStrategy.DO_NOT_PAD or max_length is None:
             return item
-        missing = multiple(max_length, pad_to_multiple_of) - steps
+        missing = _multiple(max_length, pad_to_multiple_of) - steps
         if missing > 0:
             width = (0, missing) if side == "right" else (missing, 0)
             if return_attention_mask:
@@ -143,3 +144,8 @@ class SequenceFeatureExtractor(FeatureExtractionMixin):
                 "padding needs a padding_value: set it, for example `feature_extractor.padding_value = 0.0`"
             )
         return strategy
+
+
+def _multiple(length: int, of: int | None) -> int:
+    """`length`, rounded up to a multiple of `of` if that is given."""
+    return length if not of else -(-length // of) * of
