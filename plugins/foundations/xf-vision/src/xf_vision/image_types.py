@@ -99,6 +99,7 @@ def is_torch_tensor(value: object) -> bool:
 
 
 def is_pil_image(img: object) -> bool:
+    """Whether `img` is a PIL image."""
     return isinstance(img, PIL.Image.Image)
 
 
@@ -119,6 +120,7 @@ def is_valid_image(img: object) -> bool:
 
 
 def is_valid_list_of_images(images: Any) -> bool:
+    """Whether `images` is a list of images that is not empty."""
     return bool(images) and all(is_valid_image(image) for image in images)
 
 

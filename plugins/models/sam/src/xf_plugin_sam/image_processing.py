@@ -196,9 +196,10 @@ class SamImageProcessor(SamPostProcessingMixin, BaseImageProcessor):
     def _prepare_map(
         self, segmentation_map: Any, settings: dict[str, Any], input_data_format: Any
     ) -> tuple[np.ndarray, tuple[int, int]]:
-        """The prepared map (y, x), int64, and its size before."""
+        """The prepared map (y, x), or (1, y, x) if it came with a channel axis, int64, and its size before."""
         array = to_numpy_array(segmentation_map)
-        if array.ndim == 2:
+        has_channel = array.ndim == 3
+        if not has_channel:
             array, layout = array[None, ...], ChannelDimension.FIRST
         else:
             layout = ChannelDimension(input_data_format or infer_channel_dimension_format(array, num_channels=1))
@@ -207,9 +208,8 @@ class SamImageProcessor(SamPostProcessingMixin, BaseImageProcessor):
             array = self.resize(array, settings["mask_size"], PILImageResampling.NEAREST, input_data_format=layout)
         if settings["do_pad"]:
             array = self.pad_image(array, settings["mask_pad_size"], input_data_format=layout)
-        return np.squeeze(to_channel_dimension_format(array, ChannelDimension.FIRST, layout), 0).astype(
-            np.int64
-        ), original
+        array = to_channel_dimension_format(array, ChannelDimension.FIRST, layout).astype(np.int64)
+        return array if has_channel else array[0], original
 
 
 def _edge(size: Any, name: str, default: int) -> dict[str, int]:
