@@ -12,7 +12,7 @@ from xf_plugin_sam.postprocessing import SamPostProcessingMixin
 from xf_processing import BatchFeature
 from xf_vision.argument_checks import check_size_values, validate_preprocess_arguments
 from xf_vision.image_layout import get_image_size, infer_channel_dimension_format, is_scaled_image
-from xf_vision.image_lists import make_flat_list_of_images
+from xf_vision.image_lists import make_flat_list_of_images, make_list_of_images
 from xf_vision.image_processing_utils import BaseImageProcessor
 from xf_vision.image_transforms import convert_to_rgb, pad, resize, to_channel_dimension_format
 from xf_vision.image_types import (
@@ -158,7 +158,7 @@ class SamImageProcessor(SamPostProcessingMixin, BaseImageProcessor):
         pixels, originals, reshaped = zip(*prepared, strict=True)
         data = {"pixel_values": pixels, "original_sizes": originals, "reshaped_input_sizes": reshaped}
         if segmentation_maps is not None:
-            maps = make_flat_list_of_images(segmentation_maps, expected_ndims=2)
+            maps = make_list_of_images(segmentation_maps, expected_ndims=2)
             if len(maps) != len(images):
                 raise ValueError(f"There are {len(images)} images, but {len(maps)} segmentation maps.")
             labels = [self._prepare_map(entry, settings, input_data_format) for entry in maps]
