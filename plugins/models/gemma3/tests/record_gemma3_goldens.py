@@ -22,7 +22,10 @@ CONFIG = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
     "pad_token_id": 0,
-    **{'head_dim': 8, 'sliding_window': 4, 'query_pre_attn_scalar': 8, 'layer_types': ['sliding_attention', 'full_attention']},
+    "head_dim": 8,
+    "sliding_window": 4,
+    "query_pre_attn_scalar": 8,
+    "layer_types": ["sliding_attention", "full_attention"],
 }
 
 

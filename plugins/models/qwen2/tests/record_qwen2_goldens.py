@@ -22,7 +22,6 @@ CONFIG = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
     "pad_token_id": 0,
-    **{},
 }
 
 
