@@ -35,7 +35,7 @@ def to_py_obj(value: Any) -> Any:
     return value
 
 
-def to_array(value: Any) -> np.ndarray:
+def to_array(value: Any) -> np.ndarray[Any, Any]:
     """Make a NumPy array; rows of different lengths make an array of arrays."""
     if is_torch_tensor(value):
         return np.asarray(value.detach().cpu().numpy())
