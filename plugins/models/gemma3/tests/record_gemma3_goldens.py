@@ -1,4 +1,4 @@
-"""Record the reference's answers for tiny Gemma3 models. Needs the reference environment (`make reference`).
+"""Record the reference's answers for tiny Gemma 3 models. Needs the reference environment (`make reference`).
 
 Run: python record_gemma3_goldens.py
 """
@@ -14,34 +14,44 @@ from xf_testing.tiny import tiny_ids
 
 FOLDER = Path(__file__).parent / "goldens"
 CONFIG = {
-    "vocab_size": 99,
+    "vocab_size": 60,
     "hidden_size": 16,
     "intermediate_size": 24,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
     "pad_token_id": 0,
-    "head_dim": 8,
+    "eos_token_id": None,
+    "head_dim": 6,
     "sliding_window": 4,
-    "query_pre_attn_scalar": 8,
-    "layer_types": ["sliding_attention", "full_attention"],
+    "query_pre_attn_scalar": 10,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
 }
+STATES = {"output_hidden_states": True, "output_attentions": True, "use_cache": False}
 
 
-def case(model_class: str, inputs: dict[str, torch.Tensor], **more: object) -> dict:
-    return {"config_class": "Gemma3TextConfig", "model_class": model_class, "config": CONFIG, "inputs": inputs, **more}
+def case(model: str, inputs: dict[str, torch.Tensor], config: dict | None = None, **more: object) -> dict:
+    config = {**CONFIG, **(config or {})}
+    return {"config_class": "Gemma3TextConfig", "model_class": model, "config": config, "inputs": inputs, **more}
 
 
 def main() -> None:
-    ids = tiny_ids((2, 9), 99)
+    ids = tiny_ids((2, 9), 60)
     mask = torch.ones_like(ids)
-    mask[0, :3] = 0
-    left = {"input_ids": ids * mask, "attention_mask": mask}
-    states = {"output_hidden_states": True, "output_attentions": True, "use_cache": False}
+    mask[0, 6:] = 0
+    right = {"input_ids": ids * mask, "attention_mask": mask}
+    left = {"input_ids": ids * mask.flip(1), "attention_mask": mask.flip(1)}
     cases = {
-        "causal_lm": case("Gemma3ForCausalLM", {**left, "labels": ids}, call=states, gradients=True),
-        "greedy": case("Gemma3ForCausalLM", left, generate={"max_new_tokens": 24, "do_sample": False}),
+        "lm": case("Gemma3ForCausalLM", {**right, "labels": ids}, call=STATES, gradients=True),
+        "capped": case(
+            "Gemma3ForCausalLM",
+            {**right, "labels": ids},
+            {"final_logit_softcapping": 5.0, "rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+            call=STATES,
+            gradients=True,
+        ),
+        "greedy": case("Gemma3ForCausalLM", left, generate={"max_new_tokens": 20, "do_sample": False}),
     }
     for name, one in cases.items():
         record(FOLDER / f"gemma3_{name}.safetensors", one)

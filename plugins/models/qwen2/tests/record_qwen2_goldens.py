@@ -14,7 +14,7 @@ from xf_testing.tiny import tiny_ids
 
 FOLDER = Path(__file__).parent / "goldens"
 CONFIG = {
-    "vocab_size": 99,
+    "vocab_size": 60,
     "hidden_size": 16,
     "intermediate_size": 24,
     "num_hidden_layers": 2,
@@ -22,22 +22,35 @@ CONFIG = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
     "pad_token_id": 0,
+    "eos_token_id": None,
 }
+STATES = {"output_hidden_states": True, "output_attentions": True, "use_cache": False}
 
 
-def case(model_class: str, inputs: dict[str, torch.Tensor], **more: object) -> dict:
-    return {"config_class": "Qwen2Config", "model_class": model_class, "config": CONFIG, "inputs": inputs, **more}
+def case(model: str, inputs: dict[str, torch.Tensor], config: dict | None = None, **more: object) -> dict:
+    config = {**CONFIG, **(config or {})}
+    return {"config_class": "Qwen2Config", "model_class": model, "config": config, "inputs": inputs, **more}
 
 
 def main() -> None:
-    ids = tiny_ids((2, 9), 99)
+    ids = tiny_ids((2, 9), 60)
     mask = torch.ones_like(ids)
-    mask[0, :3] = 0
-    left = {"input_ids": ids * mask, "attention_mask": mask}
-    states = {"output_hidden_states": True, "output_attentions": True, "use_cache": False}
+    mask[0, 6:] = 0
+    right = {"input_ids": ids * mask, "attention_mask": mask}
+    left = {"input_ids": ids * mask.flip(1), "attention_mask": mask.flip(1)}
     cases = {
-        "causal_lm": case("Qwen2ForCausalLM", {**left, "labels": ids}, call=states, gradients=True),
-        "greedy": case("Qwen2ForCausalLM", left, generate={"max_new_tokens": 24, "do_sample": False}),
+        "lm": case("Qwen2ForCausalLM", {**right, "labels": ids}, call=STATES, gradients=True),
+        "sliding": case(
+            "Qwen2ForCausalLM",
+            {**right, "labels": ids},
+            {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+            call=STATES,
+            gradients=True,
+        ),
+        "sequence": case(
+            "Qwen2ForSequenceClassification", {**right, "labels": torch.tensor([2, 0])}, {"num_labels": 3}
+        ),
+        "greedy": case("Qwen2ForCausalLM", left, generate={"max_new_tokens": 20, "do_sample": False}),
     }
     for name, one in cases.items():
         record(FOLDER / f"qwen2_{name}.safetensors", one)

@@ -14,7 +14,7 @@ from xf_testing.tiny import tiny_ids
 
 FOLDER = Path(__file__).parent / "goldens"
 CONFIG = {
-    "vocab_size": 99,
+    "vocab_size": 60,
     "hidden_size": 16,
     "intermediate_size": 24,
     "num_hidden_layers": 2,
@@ -22,23 +22,36 @@ CONFIG = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
     "pad_token_id": 0,
+    "eos_token_id": None,
     "head_dim": 6,
 }
+STATES = {"output_hidden_states": True, "output_attentions": True, "use_cache": False}
 
 
-def case(model_class: str, inputs: dict[str, torch.Tensor], **more: object) -> dict:
-    return {"config_class": "Qwen3Config", "model_class": model_class, "config": CONFIG, "inputs": inputs, **more}
+def case(model: str, inputs: dict[str, torch.Tensor], config: dict | None = None, **more: object) -> dict:
+    config = {**CONFIG, **(config or {})}
+    return {"config_class": "Qwen3Config", "model_class": model, "config": config, "inputs": inputs, **more}
 
 
 def main() -> None:
-    ids = tiny_ids((2, 9), 99)
+    ids = tiny_ids((2, 9), 60)
     mask = torch.ones_like(ids)
-    mask[0, :3] = 0
-    left = {"input_ids": ids * mask, "attention_mask": mask}
-    states = {"output_hidden_states": True, "output_attentions": True, "use_cache": False}
+    mask[0, 6:] = 0
+    right = {"input_ids": ids * mask, "attention_mask": mask}
+    left = {"input_ids": ids * mask.flip(1), "attention_mask": mask.flip(1)}
     cases = {
-        "causal_lm": case("Qwen3ForCausalLM", {**left, "labels": ids}, call=states, gradients=True),
-        "greedy": case("Qwen3ForCausalLM", left, generate={"max_new_tokens": 24, "do_sample": False}),
+        "lm": case("Qwen3ForCausalLM", {**right, "labels": ids}, call=STATES, gradients=True),
+        "biases": case(
+            "Qwen3ForCausalLM",
+            {**right, "labels": ids},
+            {"attention_bias": True, "tie_word_embeddings": True},
+            call=STATES,
+            gradients=True,
+        ),
+        "sequence": case(
+            "Qwen3ForSequenceClassification", {**right, "labels": torch.tensor([2, 0])}, {"num_labels": 3}
+        ),
+        "greedy": case("Qwen3ForCausalLM", left, generate={"max_new_tokens": 20, "do_sample": False}),
     }
     for name, one in cases.items():
         record(FOLDER / f"qwen3_{name}.safetensors", one)

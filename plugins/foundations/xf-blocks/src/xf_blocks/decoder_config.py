@@ -23,6 +23,12 @@ def settle_key_value_heads(config: Any) -> None:
         config.num_key_value_heads = config.num_attention_heads
 
 
+def check_experts(config: Any, experts: int) -> None:
+    """Raises: ValueError unless a token can go through num_experts_per_tok of `experts`."""
+    if experts and not 1 <= config.num_experts_per_tok <= experts:
+        raise ValueError(f"num_experts_per_tok is {config.num_experts_per_tok}, but there are {experts} experts.")
+
+
 def check_layer_types(config: Any) -> None:
     """Raises: ValueError unless layer_types names a known kind for every layer."""
     unknown = sorted(set(config.layer_types) - set(LAYER_TYPES))

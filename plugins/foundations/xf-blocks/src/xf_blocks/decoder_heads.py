@@ -205,12 +205,14 @@ def last_token_positions(config: Any, input_ids: Tensor | None, hidden_BTC: Tens
 
 
 class DecoderForTokenClassification(DecoderWithHead):
-    """Scores (B, T, N) for every token."""
+    """Scores (B, T, N) for every token. head_name: what a family's checkpoints call the linear layer."""
+
+    head_name: ClassVar[str] = "score"
 
     def build_head(self, config: Any) -> None:
         rates = (getattr(config, name, None) for name in ("classifier_dropout", "hidden_dropout"))
         self.dropout = nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
-        self.score = nn.Linear(config.hidden_size, config.num_labels)
+        setattr(self, self.head_name, nn.Linear(config.hidden_size, config.num_labels))
 
     @model_forward
     def forward(
@@ -240,7 +242,7 @@ class DecoderForTokenClassification(DecoderWithHead):
             return_dict=True,
             **kwargs,
         )
-        logits_BTN = self.score(self.dropout(outputs.last_hidden_state))
+        logits_BTN = getattr(self, self.head_name)(self.dropout(outputs.last_hidden_state))
         return TokenClassifierOutput(
             loss=None if labels is None else token_loss(logits_BTN, labels, num_items_in_batch),
             logits=logits_BTN,

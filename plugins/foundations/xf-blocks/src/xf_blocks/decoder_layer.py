@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xf.interfaces.cache import Cache
@@ -18,15 +19,30 @@ from .direct import direct, direct_form
 from .rotary import Rotation
 
 
-class PreNormLayer(GradientCheckpointingLayer):
-    """x += attention(norm(x)); x += mlp(norm(x)) (arXiv:2002.04745)."""
+def _dropped(branch_BTC: Tensor, layer: Any) -> Tensor:
+    """What is added to the residual stream, some of it dropped in training."""
+    if not (layer.training and layer.residual_dropout):
+        return branch_BTC
+    return F.dropout(branch_BTC, layer.residual_dropout)
 
-    def __init__(self, self_attn: nn.Module, mlp: nn.Module, attention_norm: nn.Module, mlp_norm: nn.Module) -> None:
+
+class PreNormLayer(GradientCheckpointingLayer):
+    """x += attention(norm(x)); x += mlp(norm(x)) (arXiv:2002.04745). residual_dropout: of what is added."""
+
+    def __init__(
+        self,
+        self_attn: nn.Module,
+        mlp: nn.Module,
+        attention_norm: nn.Module,
+        mlp_norm: nn.Module,
+        residual_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.self_attn = self_attn
         self.mlp = mlp
         self.input_layernorm = attention_norm
         self.post_attention_layernorm = mlp_norm
+        self.residual_dropout = residual_dropout
 
     def forward(
         self,
@@ -41,8 +57,38 @@ class PreNormLayer(GradientCheckpointingLayer):
         attended, weights = self.self_attn(
             self.input_layernorm(x_BTC), rotation, attention_mask, past_key_values, cache_position, output_attentions
         )
-        x_BTC = x_BTC + attended
-        return x_BTC + self.mlp(self.post_attention_layernorm(x_BTC)), weights
+        x_BTC = x_BTC + _dropped(attended, self)
+        inner = self.mlp(self.post_attention_layernorm(x_BTC))
+        return x_BTC + _dropped(inner, self), weights
+
+
+class ParallelLayer(GradientCheckpointingLayer):
+    """x += attention(norm(x)) + mlp(norm(x)) (arXiv:2204.02311, section 2). residual_dropout: of what is added."""
+
+    def __init__(self, self_attn: nn.Module, mlp: nn.Module, norm: nn.Module, residual_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.self_attn = self_attn
+        self.mlp = mlp
+        self.input_layernorm = norm
+        self.residual_dropout = residual_dropout
+
+    def forward(
+        self,
+        x_BTC: Tensor,
+        rotation: Rotation,
+        attention_mask: Any = None,
+        past_key_values: Cache | None = None,
+        cache_position: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """See the module."""
+        normed = self.input_layernorm(x_BTC)
+        attended, weights = self.self_attn(
+            normed, rotation, attention_mask, past_key_values, cache_position, output_attentions
+        )
+        attended = _dropped(attended, self)
+        inner = _dropped(self.mlp(normed), self)
+        return attended + inner + x_BTC, weights
 
 
 class PostNormLayer(GradientCheckpointingLayer):
@@ -143,5 +189,16 @@ def _sandwich(layer: SandwichLayer) -> Callable[..., tuple[Tensor, None]]:
     def forward(x_BTC: Tensor, *rest: Any) -> tuple[Tensor, None]:
         x_BTC = x_BTC + after(attention(before(x_BTC), *rest)[0])
         return x_BTC + mlp_after(mlp(mlp_before(x_BTC))), None
+
+    return forward
+
+
+@direct_form(ParallelLayer)
+def _parallel(layer: ParallelLayer) -> Callable[..., tuple[Tensor, None]]:
+    attention, mlp, norm = direct(layer.self_attn), direct(layer.mlp), direct(layer.input_layernorm)
+
+    def forward(x_BTC: Tensor, *rest: Any) -> tuple[Tensor, None]:
+        normed = norm(x_BTC)
+        return attention(normed, *rest)[0] + mlp(normed) + x_BTC, None
 
     return forward

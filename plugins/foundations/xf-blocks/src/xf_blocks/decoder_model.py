@@ -8,7 +8,7 @@ Shapes: B batch, T new tokens, K tokens so far, C model width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -22,18 +22,30 @@ from .rotary import RotaryEmbedding, Rotation
 
 
 class DecoderModel(PreTrainedModel):
-    """Token embeddings, num_hidden_layers times `build_layer`, a last norm, rotary positions."""
+    """Token embeddings, num_hidden_layers times `build_layer`, a last norm, rotary positions.
+
+    embeddings_name, norm_name: what a family's checkpoints call the first and the last.
+    """
+
+    embeddings_name: ClassVar[str] = "embed_tokens"
+    norm_name: ClassVar[str] = "norm"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.padding_idx = config.pad_token_id
         self.vocab_size = config.vocab_size
         self.kinds = layer_kinds(config)
-        self.embed_tokens = self.build_embeddings(config)
+        setattr(self, self.embeddings_name, self.build_embeddings(config))
         self.layers = nn.ModuleList([self.build_layer(config, index) for index in range(config.num_hidden_layers)])
-        self.norm = self.build_norm(config)
+        setattr(self, self.norm_name, self.build_norm(config))
         self.rotary_emb = self.build_rotary(config)
         self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return getattr(self, self.embeddings_name)
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        setattr(self, self.embeddings_name, value)
 
     # ---- what a family says ---------------------------------------------------------------------------------------
 
@@ -84,15 +96,9 @@ class DecoderModel(PreTrainedModel):
         Raises: ValueError unless exactly one of input_ids and inputs_embeds is given; TypeError for unknown arguments.
         """
         check_decoder_inputs(self, input_ids, inputs_embeds, kwargs)
-        x_BTC = self.scale_inputs(self.embed_tokens(input_ids) if input_ids is not None else inputs_embeds)
-        past_key_values, use_cache = start_cache(self, past_key_values, use_cache)
-        start = past_key_values.get_seq_length() if past_key_values is not None and cache_position is None else 0
-        masks = decoder_masks(
-            self.config, self.kinds, x_BTC, attention_mask, cache_position, past_key_values, position_ids, start
+        x_BTC, masks, rotations, past_key_values, use_cache = self.begin(
+            input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache, cache_position
         )
-        if position_ids is None and cache_position is not None:
-            position_ids = cache_position[None]
-        rotations = self.rotations(x_BTC, position_ids, start)
         seen = Recorder(output_hidden_states, output_attentions)
         for layer, kind, rotation in zip(self.layers, self.kinds, rotations, strict=True):
             seen.state(x_BTC)
@@ -105,7 +111,7 @@ class DecoderModel(PreTrainedModel):
                 output_attentions=output_attentions,
             )
             seen.weights(weights)
-        x_BTC = self.norm(x_BTC)
+        x_BTC = getattr(self, self.norm_name)(x_BTC)
         seen.state(x_BTC)
         return BaseModelOutputWithPast(
             last_hidden_state=x_BTC,
@@ -113,6 +119,28 @@ class DecoderModel(PreTrainedModel):
             hidden_states=seen.hidden_states,
             attentions=seen.attentions,
         )
+
+    def begin(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Any,
+        position_ids: Tensor | None,
+        past_key_values: Any,
+        inputs_embeds: Tensor | None,
+        use_cache: bool | None,
+        cache_position: Tensor | None,
+    ) -> tuple[Tensor, dict[str, Any], Sequence[Rotation], Cache | None, bool]:
+        """What layers need: (x (B, T, C), {layer kind: mask}, a rotation per layer, cache, whether to return it)."""
+        embedded = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
+        x_BTC = self.scale_inputs(embedded)
+        cache, use_cache = start_cache(self, past_key_values, use_cache)
+        start = cache.get_seq_length() if cache is not None and cache_position is None else 0
+        masks = decoder_masks(
+            self.config, self.kinds, x_BTC, attention_mask, cache_position, cache, position_ids, start
+        )
+        if position_ids is None and cache_position is not None:
+            position_ids = cache_position[None]
+        return x_BTC, masks, self.rotations(x_BTC, position_ids, start), cache, use_cache
 
 
 def turn(rotary: RotaryEmbedding, x_BTC: Tensor, position_ids: Tensor | None, start: int) -> Rotation:

@@ -28,7 +28,11 @@ def direct_step(model: CausalLM, body: DecoderModel) -> Callable[..., CausalLMOu
     """
     if model.training or is_hooked(model) or is_hooked(body):
         return None
-    embed, norm, logits = direct(body.embed_tokens), direct(body.norm), model.direct_logits()
+    embed, norm, logits = (
+        direct(body.get_input_embeddings()),
+        direct(getattr(body, body.norm_name)),
+        model.direct_logits(),
+    )
     scale_inputs, rotations, config, kinds = body.scale_inputs, body.rotations, body.config, body.kinds
     layers = [direct(layer) for layer in body.layers]
 

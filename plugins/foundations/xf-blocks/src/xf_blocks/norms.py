@@ -1,4 +1,4 @@
-"""Root-mean-square normalisation (arXiv:1910.07467). Statistics are always taken in float32."""
+"""Norms: root mean square (arXiv:1910.07467), and LayerNorm without bias. Statistics are always in float32."""
 
 from __future__ import annotations
 
@@ -54,6 +54,26 @@ class UnitOffsetRMSNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.eps}"
+
+
+class ScaleLayerNorm(nn.Module):
+    """weight * (x - mean) / deviation, in float32 and rounded back last; no bias (the Cohere family's form)."""
+
+    def __init__(self, hidden_size: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size))
+        self.variance_epsilon = eps
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        weight = self.weight.float()
+        return F.layer_norm(hidden_states.float(), weight.shape, weight, None, self.variance_epsilon).type_as(
+            hidden_states
+        )
+
+    def reset_parameters(self) -> None:
+        """Start at the identity."""
+        nn.init.ones_(self.weight)
 
 
 def _scaled_to_unit_rms(width: int, eps: float) -> Callable[[Tensor], Tensor]:

@@ -28,6 +28,16 @@ _OPTIONAL: dict[str, tuple[str, ...]] = {
 def settle_rope_scaling(config: Any) -> None:
     """Check config.rope_scaling, and give it the key "rope_type" where an older file says "type".
 
+    Raises: as `check_rope_scaling`.
+    """
+    check_rope_scaling(config)
+    if config.rope_scaling and "type" in config.rope_scaling:
+        config.rope_scaling.setdefault("rope_type", config.rope_scaling["type"])
+
+
+def check_rope_scaling(config: Any) -> None:
+    """Check config.rope_scaling.
+
     Raises: ValueError for a value that no rotary embedding can be built from. A key that its kind does not read, and a
     kind that is not known here (a model plugin may have its own), is warned about.
     """
@@ -36,9 +46,7 @@ def settle_rope_scaling(config: Any) -> None:
         return
     if not isinstance(scaling, dict):
         raise ValueError(f"rope_scaling must be null or an object with a rope_type, not {scaling!r}.")
-    if "type" in scaling:
-        scaling.setdefault("rope_type", scaling["type"])
-    kind = scaling.get("rope_type")
+    kind = scaling.get("rope_type", scaling.get("type"))
     if not isinstance(kind, str):
         raise ValueError(f"rope_scaling must name its rope_type, one of {', '.join(_REQUIRED)}: {scaling!r}.")
     if kind not in _REQUIRED:

@@ -1,0 +1,1 @@
+"""Command R7B (Cohere 2) for xf."""

@@ -1,0 +1,53 @@
+"""Cohere2Config (Command R7B)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from xf.interfaces.config import PretrainedConfig
+from xf_blocks.decoder_config import DENSE_PARALLEL_PLAN, settle_key_value_heads, settle_layer_types
+from xf_blocks.rope_config import settle_rope_scaling
+
+
+class Cohere2Config(PretrainedConfig):
+    """The sizes are those of Command R.
+
+    logit_scale: factor on the logits. layer_types: by default every fourth layer is full, the others slide; full layers
+    have no rotary positions.
+    """
+
+    model_type = "cohere2"
+    attribute_map: ClassVar = {"sliding_window_pattern": "_sliding_window_pattern"}
+    keys_to_ignore_at_inference: ClassVar = ["past_key_values"]
+    base_model_tp_plan: ClassVar = DENSE_PARALLEL_PLAN
+
+    vocab_size: int = 256000
+    hidden_size: int = 8192
+    intermediate_size: int = 22528
+    logit_scale: float = 0.0625
+    num_hidden_layers: int = 40
+    num_attention_heads: int = 64
+    num_key_value_heads: int | None = None
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 8192
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-5
+    use_cache: bool = True
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 5
+    eos_token_id: int | list[int] | None = 255001
+    tie_word_embeddings: bool = True
+    rope_theta: float = 10000.0
+    rope_scaling: dict[str, Any] | None = None
+    attention_bias: bool = False
+    attention_dropout: float = 0.0
+    sliding_window: int | None = 4096
+    layer_types: list[str] | None = None
+    head_dim: int | None = None
+    _sliding_window_pattern: int = 4
+
+    def __post_init__(self) -> None:
+        settle_key_value_heads(self)
+        settle_rope_scaling(self)
+        self.head_dim = self.hidden_size // self.num_attention_heads
+        settle_layer_types(self, lambda index: bool((index + 1) % self._sliding_window_pattern))

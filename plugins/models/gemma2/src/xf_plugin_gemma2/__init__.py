@@ -1,0 +1,1 @@
+"""Gemma 2 for xf."""

@@ -1,0 +1,58 @@
+"""Record the reference's answers for tiny GPT-OSS models. Needs the reference environment (`make reference`).
+
+Run: python record_gpt_oss_goldens.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from xf_testing.reference import record
+from xf_testing.tiny import tiny_ids
+
+FOLDER = Path(__file__).parent / "goldens"
+CONFIG = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "eos_token_id": None,
+    "head_dim": 8,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "sliding_window": 4,
+    "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False},
+}
+STATES = {"output_hidden_states": True, "output_attentions": True, "use_cache": False}
+
+
+def case(model: str, inputs: dict[str, torch.Tensor], config: dict | None = None, **more: object) -> dict:
+    config = {**CONFIG, **(config or {})}
+    return {"config_class": "GptOssConfig", "model_class": model, "config": config, "inputs": inputs, **more}
+
+
+def main() -> None:
+    ids = tiny_ids((2, 9), 60)
+    mask = torch.ones_like(ids)
+    mask[0, 6:] = 0
+    right = {"input_ids": ids * mask, "attention_mask": mask}
+    left = {"input_ids": ids * mask.flip(1), "attention_mask": mask.flip(1)}
+    cases = {
+        "lm": case("GptOssForCausalLM", {**right, "labels": ids}, call=STATES, gradients=True),
+        "balanced": case(
+            "GptOssForCausalLM", {**right, "labels": ids}, {"output_router_logits": True}, call=STATES, gradients=True
+        ),
+        "greedy": case("GptOssForCausalLM", left, generate={"max_new_tokens": 20, "do_sample": False}),
+    }
+    for name, one in cases.items():
+        record(FOLDER / f"gpt_oss_{name}.safetensors", one)
+
+
+if __name__ == "__main__":
+    main()
