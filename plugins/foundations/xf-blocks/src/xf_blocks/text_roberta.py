@@ -108,7 +108,32 @@ class WithLMHead(TextWithLMHead):
 
 
 class OffsetTextForCausalLM(WithLMHead, TextForCausalLM):
-    """Next-token scores; the family adds GenerationMixin."""
+    """Next-token scores; the family adds GenerationMixin.
+
+    generate counts positions from 0 where forward, left to itself, counts from pad_token_id + 1. The published
+    implementation (4.x and 5.x) does so, and its texts are reproduced; position_ids say otherwise.
+    """
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Any = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        cache_position: Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """As in GenerationMixin; no mask is a mask of ones, from which the positions follow."""
+        if attention_mask is None:
+            embedded = inputs_embeds is not None and input_ids.shape[1] == 0
+            length = inputs_embeds.shape[1] if embedded else input_ids.shape[1]  # type: ignore[union-attr]
+            if cache_position is not None and len(cache_position):
+                length = int(cache_position[-1]) + 1
+            attention_mask = torch.ones(input_ids.shape[0], length, dtype=torch.long, device=input_ids.device)
+        given: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[misc]
+            input_ids, past_key_values, attention_mask, inputs_embeds, cache_position, **kwargs
+        )
+        return given
 
 
 class OffsetTextForMaskedLM(WithLMHead, TextForMaskedLM):

@@ -32,7 +32,8 @@ _TOKEN_HEADS = ("causal_lm", "masked_lm", "seq2seq_lm", "speech_seq2seq", "pretr
 class ModelConformance(Conformance):
     """Subclass and set `name` (the model_type); every check runs for every head that is registered for it.
 
-    Hooks: `tiny_config` (default: well-known sizes made small), `make_inputs`, `make_labels`, `hidden_state_count`.
+    Hooks: `tiny_config` (default: well-known sizes made small), `make_inputs`, `make_labels`, `hidden_state_count`,
+    `left_position_ids`.
     Flags: has_attention_weights, has_hidden_states, has_padding (a padding mask makes padding invisible),
     can_checkpoint_gradients, has_token_embeddings, can_train. heads: None for all that are registered.
     """
@@ -75,6 +76,10 @@ class ModelConformance(Conformance):
         if head == "causal_lm" and "masked_lm" in self.all_heads():
             settings.setdefault("is_decoder", True)
         return shrink(self.config_class(), **settings)
+
+    def left_position_ids(self, mask: Tensor) -> Tensor:
+        """The positions that a causal head gives a text by itself, for texts padded on the left; mask (B, T)."""
+        return (mask.cumsum(1) - 1).clamp(min=0)
 
     def model_class(self, head: str) -> Any:
         from xf.plugins import registry
@@ -253,7 +258,7 @@ class ModelConformance(Conformance):
         mask = torch.cat(mask_parts if side == "right" else mask_parts[::-1], 1)
         call = {"input_ids": torch.cat(parts, 1), "attention_mask": mask}
         if side == "left":
-            call["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+            call["position_ids"] = self.left_position_ids(mask)
         padded, plain = self.run(model, call), self.run(model, inputs)
         real = slice(0, T) if side == "right" else slice(3, T + 3)
         compared = 0

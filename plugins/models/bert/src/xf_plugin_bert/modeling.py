@@ -11,16 +11,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from xf.checkpoint.rules import KeyRule
-from xf.interfaces.cache import Cache
 from xf.interfaces.model import PreTrainedModel, model_forward
-from xf.outputs import (
-    CausalLMOutputWithCrossAttentions,
-    MaskedLMOutput,
-    ModelOutput,
-    NextSentencePredictorOutput,
-)
+from xf.outputs import ModelOutput, NextSentencePredictorOutput
 from xf_blocks.activations import get_activation
-from xf_blocks.losses import causal_lm_loss, cross_entropy, token_loss
+from xf_blocks.losses import cross_entropy, token_loss
 from xf_blocks.text_heads import (
     TextForMultipleChoice,
     TextForQuestionAnswering,
@@ -28,6 +22,7 @@ from xf_blocks.text_heads import (
     TextForTokenClassification,
     TextModelWithHead,
 )
+from xf_blocks.text_lm import TextForCausalLM, TextForMaskedLM, TextWithLMHead
 from xf_blocks.text_model import TextModel
 from xf_generation.mixin import GenerationMixin
 
@@ -94,7 +89,7 @@ class BertHeads(nn.Module):
             self.seq_relationship = nn.Linear(config.hidden_size, 2)
 
 
-class BertWithPredictions(TextModelWithHead, BertPreTrainedModel):
+class BertWithPredictions(TextWithLMHead, BertPreTrainedModel):
     """A BERT that scores the vocabulary."""
 
     body_class = BertModel
@@ -103,6 +98,9 @@ class BertWithPredictions(TextModelWithHead, BertPreTrainedModel):
 
     def build_head(self, config: BertConfig) -> None:
         self.cls = BertHeads(config, predictions=True)
+
+    def lm_logits(self, x_BTC: Tensor) -> Tensor:
+        return self.cls.predictions(x_BTC)
 
     def get_output_embeddings(self) -> nn.Module:
         return self.cls.predictions.decoder
@@ -178,95 +176,12 @@ class BertForPreTraining(BertWithPredictions):
         )
 
 
-class BertLMHeadModel(BertWithPredictions, GenerationMixin):
+class BertLMHeadModel(BertWithPredictions, TextForCausalLM, GenerationMixin):
     """A causal BERT (config.is_decoder=True) with next-token logits."""
 
-    @model_forward
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        encoder_hidden_states: Tensor | None = None,
-        encoder_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
-        cache_position: Tensor | None = None,
-        num_items_in_batch: int | Tensor | None = None,
-    ) -> CausalLMOutputWithCrossAttentions:
-        """As `BertModel`, and: labels (B, T), -100 where there is no loss; position t predicts label t + 1."""
-        outputs = self.bert(
-            input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            head_mask=head_mask,
-            inputs_embeds=inputs_embeds,
-            encoder_hidden_states=encoder_hidden_states,
-            encoder_attention_mask=encoder_attention_mask,
-            past_key_values=past_key_values,
-            use_cache=False if labels is not None else use_cache,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            cache_position=cache_position,
-            return_dict=True,
-        )
-        logits_BTV = self.cls.predictions(outputs.last_hidden_state)
-        return CausalLMOutputWithCrossAttentions(
-            loss=None if labels is None else causal_lm_loss(logits_BTV, labels, num_items_in_batch),
-            logits=logits_BTV,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-            cross_attentions=outputs.cross_attentions,
-        )
 
-
-class BertForMaskedLM(BertWithPredictions):
+class BertForMaskedLM(BertWithPredictions, TextForMaskedLM):
     """Vocabulary scores for every place of a text."""
-
-    @model_forward
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        encoder_hidden_states: Tensor | None = None,
-        encoder_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
-    ) -> MaskedLMOutput:
-        """As `BertModel`, and: labels (B, T), -100 where there is no loss."""
-        outputs = self.bert(
-            input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            head_mask=head_mask,
-            inputs_embeds=inputs_embeds,
-            encoder_hidden_states=encoder_hidden_states,
-            encoder_attention_mask=encoder_attention_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-        )
-        logits_BTV = self.cls.predictions(outputs.last_hidden_state)
-        return MaskedLMOutput(
-            loss=None if labels is None else token_loss(logits_BTV, labels),
-            logits=logits_BTV,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
 
 
 class BertForNextSentencePrediction(TextModelWithHead, BertPreTrainedModel):

@@ -1,0 +1,1 @@
+"""RoBERTa for xf."""
