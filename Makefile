@@ -11,11 +11,12 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZ
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_TORCH_ARGS
 
-.PHONY: help setup test lint format sync types imports bench demo docs wheels reference real-models test-real test-reference clean
+.PHONY: help setup test lint format sync types imports bench demo docs wheels test-alone reference real-models test-real test-reference clean
 
 help:
 	@echo "make demo            the main job on real checkpoints, in a minute"
 	@echo "make test            every test (T=path for some of them)"
+	@echo "make test-alone      each distribution's tests in an environment of its own (T=names or T='--since COMMIT')"
 	@echo "make lint            format, lint, types, imports"
 	@echo "make format          let ruff rewrite"
 	@echo "make bench           the measurements, as a table and JSON"
@@ -48,6 +49,9 @@ sync: setup
 
 wheels: setup
 	@$(PY) tools/build_wheels.py dist
+
+test-alone: setup
+	@$(ONE_THREAD) $(PY) tools/test_alone.py $(T)
 
 reference:
 	@$(PYTHON) tools/reference.py

@@ -54,6 +54,12 @@ def test_the_root_lists_are_current():
     assert sync_root.rewrite(text) == text, "run `make sync`"
 
 
+def test_the_index_of_known_plugins_is_current():
+    command = [sys.executable, ROOT / "tools" / "known_plugins.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"run `make sync`\n{done.stderr}"
+
+
 def test_every_plugin_is_in_an_extra():
     text = "\n".join(sync_root.extras())
     assert all(f'"{p.name}>=' in text for p in PLUGINS if p.kind == "plugin")
