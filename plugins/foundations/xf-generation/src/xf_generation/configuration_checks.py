@@ -134,8 +134,11 @@ def _check_objects(config: Any) -> None:
     compiled = getattr(config, "compile_config", None)
     if compiled is not None and not isinstance(compiled, CompileConfig):
         raise ValueError(f"compile_config must be a CompileConfig, not {type(compiled).__name__}.")
-    if config.watermarking_config is not None:
-        config.watermarking_config.validate()
+    watermark = config.watermarking_config
+    if watermark is not None:
+        if not hasattr(watermark, "construct_processor"):
+            raise ValueError(f"watermarking_config must be a watermarking config or a dict, not {watermark!r}.")
+        watermark.validate()
     name = config.cache_implementation
     if name is not None and name not in _CACHE_NAMES and registry("cache").find(name) is None:
         names = sorted({*_CACHE_NAMES, *registry("cache").names()})

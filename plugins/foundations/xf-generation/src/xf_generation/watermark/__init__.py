@@ -1,0 +1,1 @@
+"""Watermarks in generated text: two schemes, their settings and their detectors."""
