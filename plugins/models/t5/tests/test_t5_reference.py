@@ -1,0 +1,103 @@
+"""T5 equals the reference: outputs, states, attentions, losses, gradients, generated tokens, on recorded answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import xf
+from xf_testing.reference import answer_case, assert_same_outputs, load_golden
+
+GOLDENS = sorted((Path(__file__).parent / "goldens").glob("t5_*.safetensors"))
+SMALL = {"vocab_size": 20, "d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 2, "num_heads": 2}
+
+
+def answers(path: Path, attention: str | None, **more: object) -> tuple[dict, dict, dict]:
+    case, inputs, expected = load_golden(path)
+    return (
+        answer_case({**case, "inputs": inputs, "attn_implementation": attention, **more}, library=xf),
+        expected,
+        inputs,
+    )
+
+
+@pytest.mark.parametrize("attention", ["eager", None])
+@pytest.mark.parametrize("path", GOLDENS, ids=lambda path: path.stem)
+def test_answers_are_those_of_the_reference(path: Path, attention: str | None) -> None:
+    ours, expected, _ = answers(path, attention)
+    assert_same_outputs(ours, expected)
+
+
+def test_there_are_goldens() -> None:
+    assert len(GOLDENS) == 11
+
+
+def test_saved_and_loaded_again_it_is_the_same(tmp_path: Path) -> None:
+    path = Path(__file__).parent / "goldens" / "t5_lm.safetensors"
+    answers(path, "eager", save=str(tmp_path))
+    case, inputs, expected = load_golden(path)
+    assert_same_outputs(answer_case({**case, "checkpoint": str(tmp_path), "inputs": inputs}, library=xf), expected)
+
+
+def test_the_embedding_is_shared() -> None:
+    model = xf.T5ForConditionalGeneration(xf.T5Config(**SMALL))
+    weights = (model.encoder.embed_tokens.weight, model.decoder.embed_tokens.weight, model.lm_head.weight)
+    assert all(weight is model.shared.weight for weight in weights)
+    untied = xf.T5ForConditionalGeneration(xf.T5Config(**SMALL, tie_word_embeddings=False))
+    assert untied.lm_head.weight is not untied.shared.weight
+    assert untied.encoder.embed_tokens.weight is untied.shared.weight
+
+
+def test_the_encoder_loads_from_a_whole_checkpoint(tmp_path: Path) -> None:
+    whole = xf.T5ForConditionalGeneration(xf.T5Config(**SMALL)).eval()
+    whole.save_pretrained(tmp_path)
+    encoder = xf.T5EncoderModel.from_pretrained(tmp_path)
+    ids = torch.tensor([[3, 4, 1]])
+    torch.testing.assert_close(encoder(ids).last_hidden_state, whole.encoder(ids).last_hidden_state)
+
+
+def test_a_step_with_the_cache_is_the_same_as_the_whole_text() -> None:
+    torch.manual_seed(0)
+    model = xf.T5Model(xf.T5Config(**SMALL)).eval()
+    ids, answer = torch.tensor([[3, 4, 5, 1]]), torch.tensor([[0, 7, 8, 9, 10]])
+    whole = model(ids, decoder_input_ids=answer, use_cache=False).last_hidden_state
+    first = model(ids, decoder_input_ids=answer[:, :4], use_cache=True)
+    last = model(
+        encoder_outputs=(first.encoder_last_hidden_state,),
+        decoder_input_ids=answer[:, 4:],
+        past_key_values=first.past_key_values,
+    )
+    torch.testing.assert_close(last.last_hidden_state, whole[:, 4:])
+
+
+@pytest.mark.parametrize("projection", ["foo-gelu", "gated-a-b"])
+def test_an_unknown_feed_forward_block_is_refused(projection: str) -> None:
+    with pytest.raises(ValueError, match="feed_forward_proj"):
+        xf.T5Config(feed_forward_proj=projection)
+
+
+def test_rows_with_different_numbers_of_end_tokens_are_refused() -> None:
+    model = xf.T5ForSequenceClassification(xf.T5Config(**SMALL, decoder_start_token_id=0))
+    for ids in ([[3, 4, 1], [3, 1, 1]], [[3, 4, 5], [3, 4, 6]]):
+        with pytest.raises(ValueError, match="end tokens"):
+            model(torch.tensor(ids))
+
+
+def test_labels_without_a_start_token_are_refused() -> None:
+    with pytest.raises(ValueError, match="decoder_start_token_id"):
+        xf.T5ForConditionalGeneration(xf.T5Config(**SMALL))(torch.tensor([[3, 1]]), labels=torch.tensor([[4, 1]]))
+
+
+def test_the_decoder_needs_inputs() -> None:
+    with pytest.raises(ValueError, match="decoder_input_ids"):
+        xf.T5Model(xf.T5Config(**SMALL))(torch.tensor([[3, 1]]))
+
+
+def test_half_precision_keeps_the_second_projection_in_float32() -> None:
+    model = xf.T5ForConditionalGeneration(xf.T5Config(**SMALL, decoder_start_token_id=0)).eval()
+    ids = torch.tensor([[3, 4, 1]])
+    model.to(torch.bfloat16)
+    model.encoder.block[0].layer[1].DenseReluDense.wo.float()
+    assert model(ids, decoder_input_ids=ids).logits.isfinite().all()
