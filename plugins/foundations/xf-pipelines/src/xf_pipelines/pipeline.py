@@ -32,6 +32,7 @@ from .formats import (
     PipelineDataFormat,
     PipelineException,
 )
+from .generation import prepare_generation
 from .run import KeyDataset, KeyPairDataset, PipelineItemError, Run
 
 __all__ = [
@@ -70,6 +71,11 @@ class Pipeline(PushToHubMixin, ABC):
     calls_generate: ClassVar[bool] = False
     chunked: ClassVar[bool] = False  # whether one input gives several items
     generation_defaults: ClassVar[Mapping[str, Any]] = {}  # what this task sets in the model's generation config
+    # set where calls_generate: the pipeline's own settings, and what is put before each text
+    generation_config: Any
+    prefix: str | None
+    assistant_model: Any
+    assistant_tokenizer: Any
 
     def __init__(
         self,
@@ -101,7 +107,7 @@ class Pipeline(PushToHubMixin, ABC):
         model.eval()
         kwargs.pop("dtype", None)
         if self.calls_generate:
-            kwargs = self._prepare_generation(kwargs)
+            kwargs = prepare_generation(self, kwargs)
         self.call_count = 0
         self._batch_size: int | None = kwargs.pop("batch_size", None)
         self._num_workers: int | None = kwargs.pop("num_workers", None)
@@ -251,35 +257,6 @@ class Pipeline(PushToHubMixin, ABC):
             if part is not None and hasattr(part, "save_pretrained"):
                 part.save_pretrained(save_directory)
 
-    def _prepare_generation(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Give the pipeline a generation config of its own; returns the parameters that are no part of it.
-
-        The model's own, then what the task sets, then what the model's config says for this task, then the arguments.
-        A length limit of the model's (`max_length`) takes the place of the task's `max_new_tokens`.
-        """
-        import copy
-
-        self.assistant_model, self.assistant_tokenizer = _assistant(self.model, kwargs)
-        self.prefix = getattr(self.model.config, "prefix", None)
-        if getattr(self.model, "generation_config", None) is None:
-            return kwargs
-        config = kwargs.pop("generation_config", None)
-        self.generation_config = copy.deepcopy(config or self.model.generation_config)
-        values = {} if config is not None else dict(self.generation_defaults)
-        if self.generation_config.max_length != 20 and "max_new_tokens" in values:  # 20: the documented default
-            del values["max_new_tokens"]
-            self.generation_config.max_new_tokens = None
-        specific = dict((getattr(self.model.config, "task_specific_params", None) or {}).get(self.task) or {})
-        self.prefix = specific.pop("prefix", self.prefix)
-        known = {name: value for name, value in specific.items() if hasattr(self.generation_config, name)}
-        given = {name: kwargs.pop(name) for name in list(kwargs) if hasattr(self.generation_config, name)}
-        for name, value in {**values, **known, **given}.items():
-            setattr(self.generation_config, name, value)
-        pad = getattr(self.tokenizer, "pad_token_id", None)
-        if self.generation_config.pad_token_id is None and pad is not None:
-            self.generation_config.pad_token_id = pad
-        return kwargs
-
 
 class ChunkPipeline(Pipeline):
     """A pipeline whose `preprocess` is a generator: one input gives several items for the model.
@@ -330,18 +307,3 @@ def _device(device: int | str | torch.device | None, model: torch.nn.Module) -> 
             raise ValueError(f"device={device}: torch sees no accelerator here. Pass device='cpu', or leave it out.")
         return torch.device(accelerator.type, device)
     return torch.device(device)
-
-
-def _assistant(model: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """The assistant model of assisted generation and, where its vocabulary differs, its tokenizer."""
-    assistant, tokenizer = kwargs.pop("assistant_model", None), kwargs.pop("assistant_tokenizer", None)
-    if isinstance(assistant, str):
-        from xf import auto
-
-        name = assistant
-        loader: Any = getattr(auto, "AutoModelForCausalLM")  # noqa: B009 (made at run time)
-        assistant = loader.from_pretrained(name, torch_dtype=model.dtype).to(_first_device(model))
-        if tokenizer is None and assistant.config.vocab_size != model.config.vocab_size:
-            tokenizer = auto.AutoTokenizer.from_pretrained(name)
-    same = assistant is None or assistant.config.vocab_size == model.config.vocab_size
-    return assistant, None if same else tokenizer

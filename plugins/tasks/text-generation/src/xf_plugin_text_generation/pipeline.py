@@ -6,16 +6,13 @@ T tokens.
 
 from __future__ import annotations
 
-import copy
 import enum
 from collections.abc import Iterator, Mapping
 from types import GeneratorType
 from typing import Any, ClassVar
 
-from xf import logging
+from xf_pipelines.generation import generation_arguments, stop_token
 from xf_pipelines.pipeline import Pipeline
-
-logger = logging.get_logger(__name__)
 
 
 class ReturnType(enum.Enum):
@@ -51,11 +48,6 @@ class TextGenerationPipeline(Pipeline):
     calls_generate = True
     padding_side = "left"  # a model goes on after the last position, which must not be padding
     generation_defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("max_length") is not None:  # a limit of the user's takes the place of the task's own
-            kwargs.setdefault("max_new_tokens", None)
-        super().__init__(*args, **kwargs)
 
     def _sanitize_parameters(
         self,
@@ -105,15 +97,7 @@ class TextGenerationPipeline(Pipeline):
         if prefix:
             before["prefix"] = prefix
         if stop_sequence is not None:
-            stop = self.tokenizer.encode(stop_sequence, add_special_tokens=False)
-            if not stop:
-                raise ValueError(f"stop_sequence {stop_sequence!r} has no token")
-            if len(stop) > 1:
-                logger.warning_once(
-                    f"stop_sequence has {len(stop)} tokens; generation stops at the first of them. "
-                    "stop_strings=[...] stops at the whole string."
-                )
-            generate_kwargs["eos_token_id"] = stop[0]
+            generate_kwargs["eos_token_id"] = stop_token(self.tokenizer, stop_sequence)
         kind = _return_type(return_full_text, return_tensors, return_text, return_type)
         after = _given(
             return_type=kind,
@@ -191,8 +175,7 @@ class TextGenerationPipeline(Pipeline):
         count = input_ids_BT.shape[0]
         if input_ids_BT.shape[1] == 0:  # nothing to go on with: the model begins by itself
             inputs = {}
-        generate_kwargs = self._generation_arguments(generate_kwargs, prompts)
-        outputs = self.model.generate(**inputs, **generate_kwargs)
+        outputs = self.model.generate(**inputs, **generation_arguments(self, generate_kwargs))
         sequences = getattr(outputs, "sequences", outputs)
         sequences_BRT = sequences.reshape(count, -1, sequences.shape[-1])
         return {
@@ -201,25 +184,6 @@ class TextGenerationPipeline(Pipeline):
             "attention_mask": inputs.get("attention_mask"),
             "prompt_text": prompts,
         }
-
-    def _generation_arguments(self, arguments: dict[str, Any], prompts: Any) -> dict[str, Any]:
-        """The arguments of `generate`: those of the call on the pipeline's own configuration."""
-        arguments = dict(arguments)
-        config = copy.deepcopy(arguments.pop("generation_config", None) or self.generation_config)
-        if arguments.get("max_length") is not None and arguments.get("max_new_tokens") is None:
-            config.max_new_tokens = None
-        samples = arguments.get("do_sample", config.do_sample)
-        if not samples and config.temperature == self.generation_defaults["temperature"]:
-            config.temperature = self.model.generation_config.temperature  # the task's own has no effect then
-        arguments["generation_config"] = config
-        if arguments.get("stop_strings") or config.stop_strings:
-            arguments.setdefault("tokenizer", self.tokenizer)
-        for name in ("assistant_model", "assistant_tokenizer"):
-            if getattr(self, name, None) is not None:
-                arguments.setdefault(name, getattr(self, name))
-        if arguments.get("assistant_tokenizer") is not None:
-            arguments.setdefault("tokenizer", self.tokenizer)
-        return arguments
 
     def postprocess(
         self,

@@ -1,0 +1,1 @@
+"""The task summarization for xf."""

@@ -1,0 +1,1 @@
+"""The task text2text-generation for xf."""

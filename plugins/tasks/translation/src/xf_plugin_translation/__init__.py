@@ -1,0 +1,1 @@
+"""The task translation for xf."""
