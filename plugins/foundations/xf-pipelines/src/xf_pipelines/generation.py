@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
+#: options that say what the text is to the letter, so that nothing of it may be cleaned up
+EXACT_TEXT = frozenset({"json_schema", "regex", "grammar"})
 UNLIMITED = 20  # max_length of a generation config that sets no limit: the documented default
 
 
@@ -54,13 +56,11 @@ def generation_arguments(pipe: Pipeline, arguments: dict[str, Any]) -> dict[str,
     if not samples and config.temperature == pipe.generation_defaults.get("temperature"):
         config.temperature = pipe.model.generation_config.temperature  # the task's own has no effect then
     arguments["generation_config"] = config
-    if arguments.get("stop_strings") or config.stop_strings:
+    if pipe.tokenizer is not None:  # for stop strings, and for options of plugins that look at the text
         arguments.setdefault("tokenizer", pipe.tokenizer)
     for name in ("assistant_model", "assistant_tokenizer"):
         if getattr(pipe, name, None) is not None:
             arguments.setdefault(name, getattr(pipe, name))
-    if arguments.get("assistant_tokenizer") is not None:
-        arguments.setdefault("tokenizer", pipe.tokenizer)
     return arguments
 
 

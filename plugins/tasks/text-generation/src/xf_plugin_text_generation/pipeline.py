@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import GeneratorType
 from typing import Any, ClassVar
 
-from xf_pipelines.generation import generation_arguments, stop_token
+from xf_pipelines.generation import EXACT_TEXT, generation_arguments, stop_token
 from xf_pipelines.pipeline import Pipeline
 
 
@@ -72,7 +72,7 @@ class TextGenerationPipeline(Pipeline):
             return_tensors: give ids rather than text.
             return_text: say so that text is wanted, which is the default.
             return_type: the three above as one value.
-            clean_up_tokenization_spaces: remove spaces before punctuation.
+            clean_up_tokenization_spaces: remove spaces before punctuation; by default not from structured output.
             prefix: put before each text, and left out of the result.
             handle_long_generation: "hole" drops the beginning of an input that leaves too little room.
             stop_sequence: stop after its first token (`stop_strings` stops after any string).
@@ -99,6 +99,8 @@ class TextGenerationPipeline(Pipeline):
         if stop_sequence is not None:
             generate_kwargs["eos_token_id"] = stop_token(self.tokenizer, stop_sequence)
         kind = _return_type(return_full_text, return_tensors, return_text, return_type)
+        if clean_up_tokenization_spaces is None and not EXACT_TEXT.isdisjoint(generate_kwargs):
+            clean_up_tokenization_spaces = False
         after = _given(
             return_type=kind,
             clean_up_tokenization_spaces=clean_up_tokenization_spaces,
