@@ -71,6 +71,7 @@ class RelativeKeySelfAttention(TextSelfAttention):
     def __init__(self, config: Any, layer_idx: int) -> None:
         super().__init__(config, layer_idx)
         self.max_position_embeddings = config.max_position_embeddings
+        self.bias_scaling = self.scaling
         self.distance_embedding = nn.Embedding(2 * config.max_position_embeddings - 1, self.attention_head_size)
 
     def distances(self, queries: int, keys: int, dtype: torch.dtype) -> Tensor:
@@ -83,7 +84,7 @@ class RelativeKeySelfAttention(TextSelfAttention):
     def mask(self, q_BHTD: Tensor, k_BHKD: Tensor, attention_mask: Any) -> Any:
         vectors_TKD = self.distances(q_BHTD.shape[2], k_BHKD.shape[2], q_BHTD.dtype)
         bias_BHTK = torch.einsum("bhtd,tkd->bhtk", q_BHTD, vectors_TKD)
-        return mask_with_bias(attention_mask, bias_BHTK * self.scaling, self.is_causal)
+        return mask_with_bias(attention_mask, bias_BHTK * self.bias_scaling, self.is_causal)
 
 
 class RelativeKeyQuerySelfAttention(RelativeKeySelfAttention):
@@ -93,7 +94,7 @@ class RelativeKeyQuerySelfAttention(RelativeKeySelfAttention):
         vectors_TKD = self.distances(q_BHTD.shape[2], k_BHKD.shape[2], q_BHTD.dtype)
         by_query = torch.einsum("bhtd,tkd->bhtk", q_BHTD, vectors_TKD)
         by_key = torch.einsum("bhkd,tkd->bhtk", k_BHKD, vectors_TKD)
-        return mask_with_bias(attention_mask, (by_query + by_key) * self.scaling, self.is_causal)
+        return mask_with_bias(attention_mask, (by_query + by_key) * self.bias_scaling, self.is_causal)
 
 
 SELF_ATTENTION: dict[str, type[TextSelfAttention]] = {

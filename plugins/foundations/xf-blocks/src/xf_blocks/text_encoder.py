@@ -29,14 +29,18 @@ from .text_attention import (
 
 
 class TextEmbeddings(nn.Module):
-    """Words + segments + positions (unless attention has relative ones), then LayerNorm and dropout."""
+    """Words + segments + positions (unless attention has relative ones), then LayerNorm and dropout.
 
-    def __init__(self, config: Any) -> None:
+    width: of the vectors, config.hidden_size unless it is given.
+    """
+
+    def __init__(self, config: Any, width: int | None = None) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        width = config.hidden_size if width is None else width
+        self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.has_positions = self_attention_class(config) is TextSelfAttention  # the others know distances themselves
 

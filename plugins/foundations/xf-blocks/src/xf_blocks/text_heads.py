@@ -56,8 +56,8 @@ class TextModelWithHead(PreTrainedModel):
 
 
 def classifier_dropout(config: Any) -> float:
-    """config.classifier_dropout, or hidden_dropout_prob where it is not set."""
-    rate = config.classifier_dropout
+    """config.classifier_dropout, or hidden_dropout_prob where it is not set or a family does not have it."""
+    rate = getattr(config, "classifier_dropout", None)
     return config.hidden_dropout_prob if rate is None else rate
 
 

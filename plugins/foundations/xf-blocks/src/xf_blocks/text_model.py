@@ -87,7 +87,7 @@ class TextModel(PreTrainedModel):
         encoder_hidden_states = self._readable(encoder_hidden_states)
         cache, use_cache = self._start_cache(past_key_values, use_cache)
         start = 0 if cache is None else cache.get_seq_length()
-        x_BTC = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, start)
+        x_BTC = self.embed(input_ids, token_type_ids, position_ids, inputs_embeds, start)
         if cache_position is None and self.config.is_decoder:
             cache_position = torch.arange(start, start + x_BTC.shape[1], device=x_BTC.device)
         encoded = self.encoder(
@@ -111,6 +111,10 @@ class TextModel(PreTrainedModel):
             attentions=encoded.attentions,
             cross_attentions=encoded.cross_attentions,
         )
+
+    def embed(self, *inputs: Any) -> Tensor:
+        """What the encoder starts from, (B, T, C); inputs: those of the embeddings' forward."""
+        return self.embeddings(*inputs)
 
     def _readable(self, encoder_hidden_states: Tensor | None) -> Tensor | None:
         """An encoder's states, where the model has cross-attention to read them with.

@@ -19,7 +19,33 @@ from .text_lm import TextForCausalLM, TextForMaskedLM, TextWithLMHead
 from .text_model import TextModel
 
 
-class OffsetTextEmbeddings(TextEmbeddings):
+class OffsetPositions(nn.Module):
+    """Positions of `position_embeddings` begin at padding_idx + 1; padding has the position padding_idx."""
+
+    padding_idx: int
+    position_embeddings: nn.Embedding
+
+    def position_ids(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, start: int) -> Tensor:
+        """(B, T), or (1, T) for inputs_embeds, in which padding cannot be told apart.
+
+        Raises: ValueError for more positions than the model has.
+        """
+        if input_ids is None:
+            assert inputs_embeds is not None, "one of the two is given"
+            end = start + inputs_embeds.shape[1]
+            position_ids = torch.arange(start + 1, end + 1, device=inputs_embeds.device)[None] + self.padding_idx
+        else:
+            end = start + input_ids.shape[1]
+            is_token_BT = input_ids != self.padding_idx
+            position_ids = (is_token_BT.cumsum(1) + start) * is_token_BT + self.padding_idx
+        limit = self.position_embeddings.num_embeddings
+        if end + self.padding_idx >= limit and int(position_ids.max()) >= limit:  # only then a look at the values
+            room = limit - self.padding_idx - 1
+            raise ValueError(f"The text is {end} tokens long, but the model has {room} positions: truncate it.")
+        return position_ids
+
+
+class OffsetTextEmbeddings(OffsetPositions, TextEmbeddings):
     """Positions begin at pad_token_id + 1; padding has the position pad_token_id, which is not trained."""
 
     def __init__(self, config: Any) -> None:
@@ -41,25 +67,6 @@ class OffsetTextEmbeddings(TextEmbeddings):
         if position_ids is None and self.has_positions:
             position_ids = self.position_ids(input_ids, inputs_embeds, past_key_values_length)
         return super().forward(input_ids, token_type_ids, position_ids, inputs_embeds, past_key_values_length)
-
-    def position_ids(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, start: int) -> Tensor:
-        """(B, T), or (1, T) for inputs_embeds, in which padding cannot be told apart.
-
-        Raises: ValueError for more positions than the model has.
-        """
-        if input_ids is None:
-            assert inputs_embeds is not None, "one of the two is given"
-            end = start + inputs_embeds.shape[1]
-            position_ids = torch.arange(start + 1, end + 1, device=inputs_embeds.device)[None] + self.padding_idx
-        else:
-            end = start + input_ids.shape[1]
-            is_token_BT = input_ids != self.padding_idx
-            position_ids = (is_token_BT.cumsum(1) + start) * is_token_BT + self.padding_idx
-        limit = self.position_embeddings.num_embeddings
-        if end + self.padding_idx >= limit and int(position_ids.max()) >= limit:  # only then a look at the values
-            room = limit - self.padding_idx - 1
-            raise ValueError(f"The text is {end} tokens long, but the model has {room} positions: truncate it.")
-        return position_ids
 
 
 class OffsetTextModel(TextModel):

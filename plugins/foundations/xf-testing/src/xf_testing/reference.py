@@ -75,12 +75,21 @@ def run_reference(script: str | Path, *arguments: str, version: str = "4.55.4", 
 
 def run_case(case: Mapping[str, Any], *, version: str = "4.55.4") -> dict[str, Tensor]:
     """The reference's answer to `case`: tensors by path ("logits", "hidden_states.0", "grad.<parameter>", ...)."""
+    return run_cases({"case": case}, version=version)["case"]
+
+
+def run_cases(cases: Mapping[str, Mapping[str, Any]], *, version: str = "4.55.4") -> dict[str, dict[str, Tensor]]:
+    """The reference's answers to `cases` by their names, from one subprocess: its start costs more than many cases."""
     from safetensors.torch import load_file
 
     with tempfile.TemporaryDirectory() as folder:
-        write_case(case, Path(folder))
-        run_reference(Path(__file__).with_name("reference_worker.py"), folder, version=version)
-        return load_file(Path(folder) / "outputs.safetensors")
+        parts = {name: Path(folder) / str(number) for number, name in enumerate(cases)}
+        for name, part in parts.items():
+            part.mkdir()
+            write_case(cases[name], part)
+        worker = Path(__file__).with_name("reference_worker.py")
+        run_reference(worker, *map(str, parts.values()), version=version)
+        return {name: load_file(part / "outputs.safetensors") for name, part in parts.items()}
 
 
 def write_case(case: Mapping[str, Any], folder: Path) -> None:
@@ -97,14 +106,32 @@ def record(path: str | Path, case: Mapping[str, Any], *, version: str = "4.55.4"
 
     keep: prefixes of the outputs to keep (default: all). Inputs are stored under "inputs.".
     """
+    _write_golden(Path(path), case, run_case(case, version=version), version, keep)
+
+
+def record_all(
+    folder: str | Path,
+    prefix: str,
+    cases: Mapping[str, Mapping[str, Any]],
+    *,
+    version: str = "4.55.4",
+    keep: tuple[str, ...] = (),
+) -> None:
+    """`record` each case as folder/<prefix>_<name>.safetensors."""
+    for name, outputs in run_cases(cases, version=version).items():
+        _write_golden(Path(folder) / f"{prefix}_{name}.safetensors", cases[name], outputs, version, keep)
+
+
+def _write_golden(
+    path: Path, case: Mapping[str, Any], outputs: Mapping[str, Tensor], version: str, keep: tuple[str, ...]
+) -> None:
     from safetensors.torch import save_file
 
-    outputs = run_case(case, version=version)
     kept = {k: v for k, v in outputs.items() if not keep or k.startswith(keep)}
     inputs = {f"inputs.{k}": v.contiguous() for k, v in case.get("inputs", {}).items()}
     plain = {k: v for k, v in case.items() if k not in ("inputs", "save")}
     metadata = {"case": json.dumps(plain, sort_keys=True), "reference": version}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_file({**inputs, **kept}, path, metadata=metadata)
 
 

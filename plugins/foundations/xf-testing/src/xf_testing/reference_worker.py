@@ -1,4 +1,4 @@
-"""Answers one case in the reference environment: `python reference_worker.py FOLDER` (see xf_testing.reference).
+"""Answers cases in the reference environment: `python reference_worker.py FOLDER...` (see xf_testing.reference).
 
 Runs without xf: the sibling files it needs are loaded by path.
 """
@@ -23,16 +23,17 @@ def load_siblings() -> types.ModuleType:
     return importlib.import_module("xf_testing.reference")
 
 
-def main(folder: Path) -> None:
+def main(folders: list[Path]) -> None:
     torch.set_num_threads(1)
     reference = load_siblings()
     library = importlib.import_module("transformers")
     library.logging.set_verbosity_error()
-    case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    case["inputs"] = load_file(folder / "inputs.safetensors")
-    outputs = reference.answer_case(case, library=library)
-    save_file({k: v.contiguous() for k, v in outputs.items()}, folder / "outputs.safetensors")
+    for folder in folders:
+        case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        case["inputs"] = load_file(folder / "inputs.safetensors")
+        outputs = reference.answer_case(case, library=library)
+        save_file({k: v.contiguous() for k, v in outputs.items()}, folder / "outputs.safetensors")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(argument) for argument in sys.argv[1:]])

@@ -1,0 +1,1 @@
+"""CamemBERT for xf."""

@@ -1,0 +1,70 @@
+"""DistilBERT equals the reference on recorded answers, and does what every model must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import xf
+from xf_testing import ModelConformance
+from xf_testing.reference import answer_case, assert_same_outputs, load_golden
+from xf_testing.tiny import fill_weights, tiny_ids
+
+torch.set_num_threads(1)
+GOLDENS = sorted((Path(__file__).parent / "goldens").glob("distilbert_*.safetensors"))
+
+
+def test_there_are_goldens() -> None:
+    assert len(GOLDENS) == 13
+
+
+@pytest.mark.parametrize("path", GOLDENS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("attention", ["eager", None], ids=["eager", "default"])
+def test_answers_are_those_of_the_reference(path: Path, attention: str | None) -> None:
+    case, inputs, expected = load_golden(path)
+    ours = answer_case({**case, "inputs": inputs, "attn_implementation": attention}, library=xf)
+    assert_same_outputs(ours, expected)
+
+
+class TestEveryHead(ModelConformance):
+    """The checks of every model, for all heads."""
+
+    name = "distilbert"
+
+
+SIZES = {"vocab_size": 60, "dim": 16, "hidden_dim": 24, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 20}
+
+
+def test_a_pruned_head_is_a_head_that_is_masked(tmp_path: Path) -> None:
+    model = fill_weights(xf.DistilBertModel(xf.DistilBertConfig(**SIZES))).eval()
+    ids, heads = tiny_ids((2, 7), 60), torch.ones(2, 4)
+    heads[0, 1] = heads[1, 0] = heads[1, 3] = 0
+    masked = model(ids, head_mask=heads).last_hidden_state
+    model.prune_heads({0: [1], 1: [0]})
+    model.prune_heads({1: [0, 3]})  # head 0 is gone already
+    torch.testing.assert_close(model(ids).last_hidden_state, masked)
+    model.save_pretrained(tmp_path)
+    torch.testing.assert_close(xf.DistilBertModel.from_pretrained(tmp_path)(ids).last_hidden_state, masked)
+
+
+def test_sinusoids_are_at_the_start_and_not_trained() -> None:
+    positions = xf.DistilBertModel(
+        xf.DistilBertConfig(**SIZES, sinusoidal_pos_embds=True)
+    ).embeddings.position_embeddings
+    assert not positions.weight.requires_grad
+    torch.testing.assert_close(positions.weight[0, :4], torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    torch.testing.assert_close(positions.weight[3, 0], torch.tensor(3.0).sin())
+
+
+def test_clear_errors() -> None:
+    model = xf.DistilBertModel(xf.DistilBertConfig(**SIZES)).eval()
+    with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
+        model()
+    with pytest.raises(ValueError, match="21 tokens long, but the model has 20 positions"):
+        model(tiny_ids((1, 21), 60))
+    with pytest.raises(ValueError, match="num_labels must be 2, not 3"):
+        xf.DistilBertForQuestionAnswering(xf.DistilBertConfig(**SIZES, num_labels=3))
+    with pytest.raises(TypeError, match="token_type_ids"):
+        xf.DistilBertForMaskedLM(xf.DistilBertConfig(**SIZES))(tiny_ids((1, 4), 60), token_type_ids=None)

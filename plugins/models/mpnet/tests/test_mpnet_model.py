@@ -1,0 +1,63 @@
+"""MPNet equals the reference on recorded answers, and does what every model must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import xf
+from xf_testing import ModelConformance
+from xf_testing.reference import answer_case, assert_same_outputs, load_golden
+from xf_testing.tiny import fill_weights, tiny_floats, tiny_ids
+
+torch.set_num_threads(1)
+GOLDENS = sorted((Path(__file__).parent / "goldens").glob("mpnet_*.safetensors"))
+
+
+def test_there_are_goldens() -> None:
+    assert len(GOLDENS) == 11
+
+
+@pytest.mark.parametrize("path", GOLDENS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("attention", ["eager", None], ids=["eager", "default"])
+def test_answers_are_those_of_the_reference(path: Path, attention: str | None) -> None:
+    case, inputs, expected = load_golden(path)
+    ours = answer_case({**case, "inputs": inputs, "attn_implementation": attention}, library=xf)
+    assert_same_outputs(ours, expected)
+
+
+class TestEveryHead(ModelConformance):
+    """The checks of every model, for all heads."""
+
+    name = "mpnet"
+
+
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 20,
+}
+
+
+def test_a_text_that_is_too_long_is_an_error() -> None:
+    model = fill_weights(xf.MPNetModel(xf.MPNetConfig(**SIZES))).eval()
+    assert model(tiny_ids((1, 18), 60)).last_hidden_state.shape == (1, 18, 16)
+    with pytest.raises(ValueError, match="19 tokens long, but the model has 18 positions"):
+        model(tiny_ids((1, 19), 60))
+    with pytest.raises(ValueError, match="19 tokens long, but the model has 18 positions"):
+        model(inputs_embeds=tiny_floats((1, 19, 16)))
+
+
+def test_padding_on_either_side_changes_nothing() -> None:
+    model = fill_weights(xf.MPNetModel(xf.MPNetConfig(**SIZES))).eval()
+    ids, pad = tiny_ids((1, 6), 60), torch.ones(1, 3, dtype=torch.long)
+    alone = model(ids).last_hidden_state
+    for parts, where in (((ids, pad), slice(0, 6)), ((pad, ids), slice(3, 9))):
+        padded = torch.cat(parts, 1)
+        found = model(padded, attention_mask=(padded != 1).long()).last_hidden_state[:, where]
+        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
