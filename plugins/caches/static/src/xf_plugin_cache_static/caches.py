@@ -62,12 +62,20 @@ class StaticCache(Cache):
 
 
 class SlidingWindowCache(StaticCache):
-    """Every layer keeps the last config.sliding_window tokens."""
+    """Every layer keeps the last config.sliding_window tokens.
+
+    Raises: ValueError for a model without a window, or with layers that look further back.
+    """
 
     def make_layer(self, kind: str, config: Any, length: int, common: dict[str, Any]) -> CacheLayerMixin:
         window = getattr(config, "sliding_window", None)
         if window is None:
             raise ValueError("A sliding-window cache needs config.sliding_window; use 'static' for this model.")
+        if kind != "sliding_attention" and window < length:
+            raise ValueError(
+                f"Every layer of a sliding-window cache forgets what is {window} tokens back, but the model has layers of "
+                f"kind {kind!r}, which see all {length}: use 'hybrid' for this model."
+            )
         return SlidingWindowLayer(window, length, **common)
 
 

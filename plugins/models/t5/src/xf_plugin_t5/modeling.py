@@ -165,9 +165,11 @@ class T5Stack(T5PreTrainedModel):
         if not self.is_decoder:
             allowed = create_bidirectional_mask(self.config, x_BTC, mask)
         else:
+            empty_slots = False
             if cache is not None:
                 keys = cache.get_mask_sizes(positions_T)[0]
-            if mask is not None or len(positions_T) > 1 or (cache is not None and cache.is_compileable):
+                empty_slots = cache.is_compileable or keys != cache.get_seq_length() + len(positions_T)
+            if mask is not None or len(positions_T) > 1 or empty_slots:
                 allowed = create_causal_mask(
                     self.config, x_BTC, mask, positions_T, cache, and_mask_function=_everywhere
                 )
