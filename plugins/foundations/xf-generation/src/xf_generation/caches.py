@@ -35,6 +35,13 @@ def settle_cache(model: Any, config: GenerationConfig, kwargs: dict[str, Any], r
     cache = kwargs.get("past_key_values")
     if isinstance(cache, Cache):
         _check_room(cache, config)
+    if config.return_legacy_cache and cache is not None and not hasattr(cache, "to_legacy_cache"):
+        raise ValueError(f"return_legacy_cache=True: a {type(cache).__name__} has no form as tuples; leave it out.")
+
+
+def returned_cache(config: GenerationConfig, cache: Any) -> Any:
+    """The cache as `generate` returns it: as tuples if return_legacy_cache says so."""
+    return cache.to_legacy_cache() if config.return_legacy_cache and cache is not None else cache
 
 
 def _adopt(model: Any, given: Any) -> Any:

@@ -16,6 +16,7 @@ from xf.interfaces.logits import LogitsProcessorList
 from xf.outputs import ModelOutput
 
 from . import outputs as out
+from .caches import returned_cache
 from .scores import draw
 from .stopping import StoppingCriteriaList
 
@@ -134,7 +135,7 @@ class Recorder:
         """The output object, that of beam strategies if `beams`; `more` are its sequences_scores and beam_indices."""
         run, encdec = self.run, self.run.is_encoder_decoder
         common = {"sequences": sequences, "scores": _tuple(self.scores), "logits": _tuple(self.logits), **more}
-        common["past_key_values"] = cache
+        common["past_key_values"] = returned_cache(run.config, cache)
         if not encdec:
             kind = out.GenerateBeamDecoderOnlyOutput if beams else out.GenerateDecoderOnlyOutput
             return kind(attentions=_tuple(self.attentions), hidden_states=_tuple(self.hidden_states), **common)
