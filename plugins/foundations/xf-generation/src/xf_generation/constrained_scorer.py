@@ -158,13 +158,11 @@ class ConstrainedBeamSearchScorer(BeamScorer):
         for row in range(text * self.num_beams, (text + 1) * self.num_beams):
             sequence = input_ids[row].tolist()
             state = self.state_of(sequence)
-            for place, token in enumerate(() if state.completed else state.advance() or ()):
-                longer = (*sequence, token)
-                if longer in known:
-                    continue
-                known.add(longer)
-                bank = _bank_after(state, token, first=place == 0)
-                added.append(Continuation(row, token, float(all_scores[row, token]), bank))
+            asked = [] if state.completed else state.advance() or []
+            for token, bank in zip(asked, _banks_after(state, asked), strict=True):
+                if (*sequence, token) not in known:
+                    known.add((*sequence, token))
+                    added.append(Continuation(row, token, float(all_scores[row, token]), bank))
         return added
 
     def finalize(
@@ -197,17 +195,22 @@ class ConstrainedBeamSearchScorer(BeamScorer):
         return _assemble(chosen, max_length, pad_token_id, eos_token_id, input_ids)
 
 
-def _bank_after(state: ConstraintListState, token: int, first: bool) -> int:
-    """The bank of a text that goes on with `token`.
+def _banks_after(state: ConstraintListState, tokens: list[int]) -> list[int]:
+    """The banks of a text that goes on with each of `tokens`.
 
-    Where a constraint in progress can go on in several ways, published results rank all but the first as if they broke
-    it off; what a text finally must contain is not touched by this.
+    Where a DisjunctiveConstraint in progress can go on in several ways, published results count the steps of all ways
+    together. Only the ranking follows that; what a text must contain in the end does not.
     """
-    if not first and isinstance(state.inprogress_constraint, DisjunctiveConstraint):
-        return len(state.complete_constraints) * state.max_seqlen
-    after = state.copy(stateful=True)
-    after.add(token)
-    return after.get_bank()
+    current = state.inprogress_constraint
+    states = []
+    for token in tokens:
+        after = state.copy(stateful=True)
+        if isinstance(current, DisjunctiveConstraint):
+            assert isinstance(after.inprogress_constraint, DisjunctiveConstraint)
+            after.inprogress_constraint.current_seq = current.current_seq  # one list that all ways add to
+        after.add(token)
+        states.append(after)
+    return [after.get_bank() for after in states]
 
 
 def _as_result(picked: list[Continuation], like: Tensor) -> UserDict[str, Tensor]:

@@ -19,15 +19,17 @@ from xf.hub import refuse_remote_code
 from xf.interfaces.cache import Cache
 
 from . import inputs as prepare
+from .batching import ContinuousMixin
 from .caches import check_continuation, default_cache, past_length, settle_cache
 from .configuration import GENERATION_CONFIG_NAME, GenerationConfig
 from .run import Run
 from .settle import EXTRA, settle_config, settle_generators, settle_lengths, settle_sync, settle_tokens, start_tokens
 from .stepping import forward_parameters
 from .streamers import telling
+from .transitions import transition_scores
 
 
-class GenerationMixin:
+class GenerationMixin(ContinuousMixin):
     """Adds `generate` to a model whose forward returns `logits` (B, T, V).
 
     prefill_only_inputs: inputs that only the first forward gets (pixel_values ...). generation_inputs: further inputs
@@ -242,6 +244,18 @@ class GenerationMixin:
         past = past_length(kwargs)
         check_continuation(tokens, past, embedded)
         kwargs["cache_position"] = torch.arange(past, max(tokens.shape[1], embedded), device=tokens.device)
+
+    def compute_transition_scores(
+        self,
+        sequences: Tensor,
+        scores: tuple[Tensor, ...],
+        beam_indices: Tensor | None = None,
+        normalize_logits: bool = False,
+    ) -> Tensor:
+        """(B, generated) the score of every generated token, from the sequences, scores (and with beams beam_indices)
+        that generate returned; with normalize_logits log probabilities. See `transitions`.
+        """
+        return transition_scores(sequences, scores, beam_indices, normalize_logits)
 
     # ---- hooks ----------------------------------------------------------------------------------------------------
 

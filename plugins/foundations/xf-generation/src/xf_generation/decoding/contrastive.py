@@ -112,11 +112,12 @@ class ContrastiveSearch(DecodingStrategy):
 
 
 def _select(outputs: Any, rows: Tensor) -> Any:
-    """The outputs of some rows: logits, states and attentions (the cache is handled apart)."""
+    """The outputs of some rows: logits, states and attentions (the cache and the encoder's states are left out)."""
 
     def chosen(value: Any) -> Any:
         if isinstance(value, Tensor):
             return value.index_select(0, rows)
         return tuple(chosen(item) for item in value) if isinstance(value, tuple) else value
 
-    return type(outputs)(**{name: chosen(value) for name, value in outputs.items() if name != "past_key_values"})
+    kept = {name: value for name, value in outputs.items() if not name.startswith(("past_key_values", "encoder_"))}
+    return type(outputs)(**{name: chosen(value) for name, value in kept.items()})

@@ -55,7 +55,7 @@ def early_layers(config: Any, wanted: Any) -> list[int]:
     """
     depth = config.num_hidden_layers
     # with tied embeddings the first layers say the input token again (section 2.3): begin behind them
-    start = 2 if config.tie_word_embeddings else 0
+    start = min(2, depth - 1) if config.tie_word_embeddings else 0
     if wanted == "low":
         if start == depth // 2:
             layers = [start]

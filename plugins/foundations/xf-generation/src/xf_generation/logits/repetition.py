@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xf import logging
 from xf.interfaces.logits import LogitsContext, LogitsProcessor
+
+logger = logging.get_logger(__name__)
 
 
 def _penalty(value: Any) -> float:
@@ -71,19 +74,20 @@ class EncoderRepetitionPenaltyLogitsProcessor(LogitsProcessor):
     @classmethod
     def from_options(cls, options: Mapping[str, Any], context: LogitsContext) -> LogitsProcessor | None:
         value = options["encoder_repetition_penalty"]
-        if value is None or value == 1.0:
-            return None
-        return cls(value, _encoder_ids("encoder_repetition_penalty", context))
+        ids = None if value is None or value == 1.0 else _encoder_ids("encoder_repetition_penalty", context)
+        return None if ids is None else cls(value, ids)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         ids = self.encoder_input_ids.to(scores.device)
         return _penalized(scores, _per_row(ids, scores.shape[0]), self.penalty)
 
 
-def _encoder_ids(option: str, context: LogitsContext) -> Tensor:
+def _encoder_ids(option: str, context: LogitsContext) -> Tensor | None:
+    """The token ids of the input; None, with a warning, where it was given as embeddings or features."""
     ids = context.encoder_input_ids
     if ids is None or ids.shape[-1] == 0:
-        raise ValueError(f"{option} needs the token ids of the input, but it was given as embeddings or features.")
+        logger.warning_once(f"{option} is ignored: the input was given as embeddings or features, not as token ids.")
+        return None
     return ids
 
 
@@ -134,7 +138,8 @@ class EncoderNoRepeatNGramLogitsProcessor(LogitsProcessor):
     @classmethod
     def from_options(cls, options: Mapping[str, Any], context: LogitsContext) -> LogitsProcessor | None:
         value = options["encoder_no_repeat_ngram_size"]
-        return cls(value, _encoder_ids("encoder_no_repeat_ngram_size", context)) if value else None
+        ids = _encoder_ids("encoder_no_repeat_ngram_size", context) if value else None
+        return None if ids is None else cls(value, ids)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         source = _per_row(self.encoder_input_ids.to(scores.device), scores.shape[0])
