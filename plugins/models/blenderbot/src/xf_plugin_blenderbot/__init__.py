@@ -1,0 +1,1 @@
+"""Blenderbot for xf."""

@@ -1,0 +1,49 @@
+"""BlenderbotConfig (arXiv:2004.13637)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from xf.interfaces.config import PretrainedConfig
+
+
+class BlenderbotConfig(PretrainedConfig):
+    """The defaults are those of Blenderbot 3B.
+
+    scale_embedding: token embeddings are multiplied by sqrt(d_model).
+    """
+
+    model_type = "blenderbot"
+    keys_to_ignore_at_inference: ClassVar = ["past_key_values"]
+    attribute_map: ClassVar = {"num_attention_heads": "encoder_attention_heads", "hidden_size": "d_model"}
+
+    vocab_size: int = 8008
+    max_position_embeddings: int = 128
+    encoder_layers: int = 2
+    encoder_ffn_dim: int = 10240
+    encoder_attention_heads: int = 32
+    decoder_layers: int = 24
+    decoder_ffn_dim: int = 10240
+    decoder_attention_heads: int = 32
+    encoder_layerdrop: float = 0.0
+    decoder_layerdrop: float = 0.0
+    use_cache: bool = True
+    is_encoder_decoder: bool = True
+    activation_function: str = "gelu"
+    d_model: int = 2560
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    decoder_start_token_id: int | None = 1
+    scale_embedding: bool = False
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | list[int] | None = 2
+    encoder_no_repeat_ngram_size: int = 3
+    forced_eos_token_id: int | list[int] | None = 2
+    num_hidden_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_hidden_layers is None:
+            self.num_hidden_layers = self.encoder_layers

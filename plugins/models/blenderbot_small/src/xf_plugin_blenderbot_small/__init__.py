@@ -1,0 +1,1 @@
+"""Blenderbot Small for xf."""

@@ -1,0 +1,1 @@
+"""Marian for xf."""

@@ -1,0 +1,51 @@
+"""MarianConfig (Junczys-Dowmunt et al. 2018, arXiv:1804.00344)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from xf.interfaces.config import PretrainedConfig
+
+
+class MarianConfig(PretrainedConfig):
+    """The defaults are sizes of no published model; every checkpoint gives its own.
+
+    scale_embedding: token embeddings are multiplied by sqrt(d_model).
+    """
+
+    model_type = "marian"
+    keys_to_ignore_at_inference: ClassVar = ["past_key_values"]
+    attribute_map: ClassVar = {"num_attention_heads": "encoder_attention_heads", "hidden_size": "d_model"}
+
+    vocab_size: int = 58101
+    decoder_vocab_size: int | None = None
+    max_position_embeddings: int = 1024
+    encoder_layers: int = 12
+    encoder_ffn_dim: int = 4096
+    encoder_attention_heads: int = 16
+    decoder_layers: int = 12
+    decoder_ffn_dim: int = 4096
+    decoder_attention_heads: int = 16
+    encoder_layerdrop: float = 0.0
+    decoder_layerdrop: float = 0.0
+    use_cache: bool = True
+    is_encoder_decoder: bool = True
+    activation_function: str = "gelu"
+    d_model: int = 1024
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    decoder_start_token_id: int | None = 58100
+    scale_embedding: bool = False
+    pad_token_id: int | None = 58100
+    eos_token_id: int | list[int] | None = 0
+    forced_eos_token_id: int | list[int] | None = 0
+    share_encoder_decoder_embeddings: bool = True
+    num_hidden_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_hidden_layers is None:
+            self.num_hidden_layers = self.encoder_layers
+        if self.decoder_vocab_size is None:
+            self.decoder_vocab_size = self.vocab_size

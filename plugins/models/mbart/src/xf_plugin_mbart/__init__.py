@@ -1,0 +1,1 @@
+"""mBART for xf."""

@@ -1,0 +1,1 @@
+"""PEGASUS for xf."""

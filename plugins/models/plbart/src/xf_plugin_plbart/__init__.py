@@ -1,0 +1,1 @@
+"""PLBART for xf."""
