@@ -1,0 +1,1 @@
+"""DeBERTa for xf."""
