@@ -35,7 +35,6 @@ model.to(getattr(torch, sys.argv[3])).save_pretrained(sys.argv[2])
 """
 LOAD = """
 import sys, torch
-torch.set_num_threads(2)
 from {library} import AutoModelForCausalLM
 more = {more}
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=getattr(torch, sys.argv[2]), **more).eval()

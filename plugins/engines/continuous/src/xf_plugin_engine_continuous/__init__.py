@@ -1,0 +1,1 @@
+"""Continuous batching: `model.generate_batch(inputs)` and `model.init_continuous_batching()`."""
