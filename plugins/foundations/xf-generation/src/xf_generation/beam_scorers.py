@@ -165,7 +165,8 @@ class BeamSearchScorer(BeamScorer):
                 parent = text * self.group_size + index
                 if token in ends:
                     if rank < self.group_size:
-                        self._keep(row, input_ids, parent, score, beam_indices, decoder_prompt_len)
+                        came_by = text * self.num_beams + group_index * self.group_size + index
+                        self._keep(row, input_ids, parent, came_by, score, beam_indices, decoder_prompt_len)
                 else:
                     picked.add(score, token, parent)
                 if picked.full():
@@ -182,10 +183,13 @@ class BeamSearchScorer(BeamScorer):
             )
         return texts
 
-    def _keep(self, row: int, input_ids: Tensor, parent: int, score: float, beams: Any, prompt: int) -> None:
-        came_by = None if beams is None else (*_as_tuple(beams[parent]), parent)
+    def _keep(
+        self, row: int, input_ids: Tensor, parent: int, came_by: int, score: float, beams: Any, prompt: int
+    ) -> None:
+        """Keep the text `parent` of the group, which is row came_by of the batch, as it ends now."""
+        path = None if beams is None else (*_as_tuple(beams[parent]), came_by)
         length = input_ids.shape[-1] + 1 - prompt
-        self._beam_hyps[row].add(input_ids[parent].clone(), score, came_by, generated_len=length)
+        self._beam_hyps[row].add(input_ids[parent].clone(), score, path, generated_len=length)
 
     def _note_done(self, row: int, scores_K: Tensor, input_ids: Tensor, prompt: int) -> None:
         finished = self._beam_hyps[row].is_done(float(scores_K.max()), input_ids.shape[-1] + 1, prompt)
