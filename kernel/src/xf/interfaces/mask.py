@@ -132,7 +132,7 @@ def expand_mask(
         beyond = kv_positions >= width  # slots of a preallocated cache that no token has reached yet
         real = padding_mask[:, kv_positions.clamp(max=width - 1)] & ~beyond
         allowed = allowed & real[:, None, None, :]
-    return torch.broadcast_to(allowed, (batch_size, 1, len(q_positions), len(kv_positions)))
+    return torch.broadcast_to(allowed, (batch_size, 1, q_positions.shape[0], kv_positions.shape[0]))
 
 
 def _causal_flag_suffices(
@@ -159,7 +159,7 @@ def sdpa_mask(
 ) -> Tensor | None:
     """Bool (B, 1, Q, K) as scaled_dot_product_attention reads it, or None where its causal flag is enough."""
     if allow_is_causal_skip and _causal_flag_suffices(
-        len(cache_position), kv_length, kv_offset, attention_mask, local_size
+        cache_position.shape[0], kv_length, kv_offset, attention_mask, local_size
     ):
         return None
     kv_positions = torch.arange(kv_length, device=cache_position.device) + kv_offset  # traced: a tensor
@@ -218,13 +218,13 @@ def _create_mask(
     if attention_mask is not None and (not isinstance(attention_mask, Tensor) or attention_mask.ndim != 2):
         return _ready_made(attention_mask, backend.name, input_embeds.dtype)
     layer_idx = past_key_values.first_layer_of_kind(kind) if past_key_values is not None else 0
-    kv_length, kv_offset = len(cache_position), 0
+    kv_length, kv_offset = cache_position.shape[0], 0
     exact = True
     if past_key_values is not None:
         kv_length, kv_offset = past_key_values.get_mask_sizes(cache_position, layer_idx)
         # preallocated caches have slots ahead of the last query
         exact = not past_key_values.is_compileable and (
-            kv_offset + kv_length == past_key_values.get_seq_length(layer_idx) + len(cache_position)
+            kv_offset + kv_length == past_key_values.get_seq_length(layer_idx) + cache_position.shape[0]
         )
     if attention_mask is not None:
         attention_mask = attention_mask.to(device=cache_position.device, dtype=torch.bool)

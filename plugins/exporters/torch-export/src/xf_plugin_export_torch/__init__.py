@@ -1,0 +1,1 @@
+"""Decoders as torch.export programs with a cache of fixed size."""
