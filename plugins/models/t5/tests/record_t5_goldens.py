@@ -1,4 +1,4 @@
-"""Record the reference's answers for tiny T5 models. Needs the reference environment (`make reference`).
+"""Record the reference's answers for tiny T5, mT5 and umT5 models. Needs the reference environment (`make reference`).
 
 Run: python record_t5_goldens.py
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from xf_testing.reference import record
+from xf_testing.reference import record_all
 from xf_testing.tiny import tiny_floats, tiny_ids
 
 FOLDER = Path(__file__).parent / "goldens"
@@ -38,7 +38,7 @@ def case(model: str, inputs: dict[str, torch.Tensor], config: dict | None = None
     }
 
 
-def main() -> None:
+def make_cases() -> dict[str, dict]:
     mask = torch.ones(2, 17, dtype=torch.long)
     mask[0, 13:] = 0
     ids = (tiny_ids((2, 17), 99, seed=3).clamp(min=2)) * mask
@@ -85,8 +85,20 @@ def main() -> None:
         "greedy": case("T5ForConditionalGeneration", text, generate={"max_new_tokens": 25, "do_sample": False}),
         "beams": case("T5ForConditionalGeneration", text, generate={"max_new_tokens": 20, "num_beams": 3}),
     }
-    for name, one in cases.items():
-        record(FOLDER / f"t5_{name}.safetensors", one)
+    return cases
+
+
+def of_family(one: dict, family: str) -> dict:
+    """The same case with the classes of another family."""
+    return one | {name: one[name].replace("T5", family, 1) for name in ("config_class", "model_class")}
+
+
+def main() -> None:
+    cases = make_cases()
+    record_all(FOLDER, "t5", cases)
+    kept = ("lm", "lm_gated", "lm_heads", "encoder", "sequence", "token", "answer", "greedy", "beams")
+    for family in ("MT5", "UMT5"):
+        record_all(FOLDER, family.lower(), {name: of_family(cases[name], family) for name in kept})
 
 
 if __name__ == "__main__":

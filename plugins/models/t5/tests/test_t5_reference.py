@@ -9,8 +9,10 @@ import torch
 
 import xf
 from xf_testing.reference import answer_case, assert_same_outputs, load_golden
+from xf_testing.seq2seq import Seq2SeqConformance
 
-GOLDENS = sorted((Path(__file__).parent / "goldens").glob("t5_*.safetensors"))
+GOLDENS = sorted((Path(__file__).parent / "goldens").glob("*t5_*.safetensors"))
+torch.set_num_threads(1)
 SMALL = {"vocab_size": 20, "d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 2, "num_heads": 2}
 
 
@@ -31,7 +33,34 @@ def test_answers_are_those_of_the_reference(path: Path, attention: str | None) -
 
 
 def test_there_are_goldens() -> None:
-    assert len(GOLDENS) == 11
+    assert len(GOLDENS) == 11 + 2 * 9
+
+
+class T5Conformance(Seq2SeqConformance):
+    """The checks of every model."""
+
+    abstract = True
+    settings = {"decoder_start_token_id": 0}
+
+
+class TestT5(T5Conformance):
+    name = "t5"
+
+
+class TestMT5(T5Conformance):
+    name = "mt5"
+    heads = ("seq2seq_lm",)  # the others differ from T5's in nothing but the config
+
+
+class TestUMT5(T5Conformance):
+    name = "umt5"
+    heads = ("base", "seq2seq_lm")
+
+
+def test_every_layer_of_umt5_has_biases_of_its_own() -> None:
+    names = [n for n in xf.UMT5Model(xf.UMT5Config(**SMALL)).state_dict() if "relative_attention_bias" in n]
+    assert len(names) == 4
+    assert len([n for n in xf.MT5Model(xf.MT5Config(**SMALL)).state_dict() if "relative_attention_bias" in n]) == 2
 
 
 def test_saved_and_loaded_again_it_is_the_same(tmp_path: Path) -> None:

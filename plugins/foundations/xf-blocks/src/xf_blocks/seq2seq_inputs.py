@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xf import logging
 from xf.interfaces.cache import Cache, DynamicCache, EncoderDecoderCache
 from xf.outputs import BaseModelOutput
 
 from .losses import IGNORED
+
+logger = logging.get_logger(__name__)
 
 
 def shift_tokens_right(input_ids_BT: Tensor, pad_token_id: int | None, decoder_start_token_id: int | None) -> Tensor:
@@ -40,6 +43,15 @@ def wrap_last_token(input_ids_BT: Tensor, pad_token_id: int | None) -> Tensor:
     ids_BT = input_ids_BT.masked_fill(input_ids_BT == IGNORED, pad_token_id)
     last_B1 = (ids_BT.ne(pad_token_id).sum(dim=1, keepdim=True) - 1) % ids_BT.shape[1]
     return torch.cat([ids_BT.gather(1, last_B1), ids_BT[:, :-1]], dim=1)
+
+
+def settle_use_cache(model: Any, use_cache: bool | None) -> bool:
+    """Whether to fill a cache: what the caller says, else the config; never while layers are computed twice."""
+    use_cache = bool(model.config.use_cache if use_cache is None else use_cache)
+    if use_cache and model.training and model.is_gradient_checkpointing:
+        logger.warning_once("use_cache is not used: gradient checkpointing computes layers twice.")
+        return False
+    return use_cache
 
 
 def start_decoder_cache(past_key_values: Any, use_cache: bool) -> Cache | None:

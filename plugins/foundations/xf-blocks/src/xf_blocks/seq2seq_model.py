@@ -20,7 +20,7 @@ from xf.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttention
 
 from .embeddings import ScaledEmbedding
 from .recorder import Recorder
-from .seq2seq_inputs import as_encoder_output, head_rows, shift_tokens_right, start_decoder_cache
+from .seq2seq_inputs import as_encoder_output, head_rows, settle_use_cache, shift_tokens_right, start_decoder_cache
 from .seq2seq_layers import Seq2SeqDecoderLayer, Seq2SeqEncoderLayer
 from .seq2seq_positions import BartPositions, SinusoidalPositions
 
@@ -189,7 +189,7 @@ class Seq2SeqDecoder(Seq2SeqStack):
         Raises: ValueError unless exactly one of input_ids and inputs_embeds is given, and for a text that is too long.
         """
         x_BTC = self.tokens(input_ids, inputs_embeds)
-        use_cache = bool(self.config.use_cache if use_cache is None else use_cache)
+        use_cache = settle_use_cache(self, use_cache)
         cache = start_decoder_cache(past_key_values, use_cache)
         if cache_position is None:
             start = 0 if cache is None else cache.get_seq_length()

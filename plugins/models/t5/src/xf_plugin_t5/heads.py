@@ -30,6 +30,7 @@ class T5ForConditionalGeneration(T5EncoderDecoder, GenerationMixin):
     """T5 with next-token logits of the decoder."""
 
     tied_weights: ClassVar = {"lm_head.weight": "shared.weight"}
+    allow_missing: ClassVar = ("lm_head.weight",)  # begins anew on T5Model's checkpoint, where it is not tied
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
@@ -122,10 +123,11 @@ class T5ForSequenceClassification(T5PreTrainedModel):
     """T5 that classifies a text by the decoder's state at its last end token (arXiv:1910.13461, section 3.1)."""
 
     ignore_unexpected: ClassVar = (*T5PreTrainedModel.ignore_unexpected, "lm_head.weight")
+    body_class: ClassVar[type[T5Model]] = T5Model
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
-        self.transformer = T5Model(config)
+        self.transformer = self.body_class(config)
         self.classification_head = T5ClassificationHead(config)
         self.post_init()
 
@@ -153,9 +155,7 @@ class T5ForSequenceClassification(T5PreTrainedModel):
         which do not show where the end is.
         """
         if input_ids is None:
-            raise NotImplementedError(
-                "T5ForSequenceClassification needs input_ids: it reads the state at their end token."
-            )
+            raise NotImplementedError(f"{type(self).__name__} needs input_ids: it reads the state at their end token.")
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self._shift_right(input_ids)
         outputs = self.transformer(
@@ -194,11 +194,12 @@ class T5ForTokenClassification(T5PreTrainedModel):
     """T5's encoder with classes for each token."""
 
     ignore_unexpected: ClassVar = ("decoder.*", "transformer.decoder.*", "lm_head.weight")
+    body_class: ClassVar[type[T5EncoderModel]] = T5EncoderModel
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.transformer = T5EncoderModel(config)
+        self.transformer = self.body_class(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.d_model, config.num_labels)
         self.post_init()
@@ -237,6 +238,7 @@ class T5ForQuestionAnswering(T5EncoderDecoder):
     """T5 that marks the span of an answer in the decoder's text, which is the encoder's by default."""
 
     always_tied_weights: ClassVar = _STACKS
+    allow_missing: ClassVar = ("qa_outputs.*",)  # begins anew on the checkpoint of another model
     ignore_unexpected: ClassVar = (*T5PreTrainedModel.ignore_unexpected, "lm_head.weight")
 
     def __init__(self, config: T5Config) -> None:

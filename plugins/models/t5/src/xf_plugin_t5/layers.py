@@ -6,7 +6,7 @@ Shapes: B batch, T queries, K keys, H heads, D head width, C width, F inner widt
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +53,7 @@ class T5LayerNorm(nn.Module):
 
 
 class T5Attention(AttentionModule):
-    """Multi-head attention without scaling; the first of a stack holds the relative biases of all of them."""
+    """Multi-head attention without scaling; the first of a stack holds the relative biases of all (each, in UMT5)."""
 
     def __init__(
         self, config: T5Config, is_decoder: bool, is_cross: bool, layer_idx: int, has_relative_attention_bias: bool
@@ -161,9 +161,9 @@ def _in_dtype_of(wo: nn.Linear, inner_BTF: Tensor) -> Tensor:
 class T5LayerSelfAttention(nn.Module):
     """x += SelfAttention(layer_norm(x))."""
 
-    def __init__(self, config: T5Config, is_decoder: bool, layer_idx: int) -> None:
+    def __init__(self, config: T5Config, is_decoder: bool, layer_idx: int, has_biases: bool) -> None:
         super().__init__()
-        self.SelfAttention = T5Attention(config, is_decoder, False, layer_idx, layer_idx == 0)
+        self.SelfAttention = T5Attention(config, is_decoder, False, layer_idx, has_biases)
         self.layer_norm = T5LayerNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
 
@@ -205,10 +205,15 @@ class T5LayerFF(nn.Module):
 class T5Block(GradientCheckpointingLayer):
     """Self-attention, in the decoder attention to the encoder, feed-forward; under `layer` as checkpoints name them."""
 
+    biases_in_every_layer: ClassVar[bool] = (
+        False  # relative positions: those of the first layer serve all, or each its own
+    )
+
     def __init__(self, config: T5Config, is_decoder: bool, layer_idx: int) -> None:
         super().__init__()
         self.is_decoder = is_decoder
-        parts: list[nn.Module] = [T5LayerSelfAttention(config, is_decoder, layer_idx)]
+        has_biases = self.biases_in_every_layer or layer_idx == 0
+        parts: list[nn.Module] = [T5LayerSelfAttention(config, is_decoder, layer_idx, has_biases)]
         if is_decoder:
             parts.append(T5LayerCrossAttention(config, layer_idx))
         self.layer = nn.ModuleList([*parts, T5LayerFF(config)])

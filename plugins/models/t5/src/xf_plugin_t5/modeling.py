@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from xf.interfaces.attention import AttentionNeeds
-from xf.interfaces.cache import Cache, DynamicCache, EncoderDecoderCache
+from xf.interfaces.cache import Cache
 from xf.interfaces.mask import create_bidirectional_mask, create_causal_mask
 from xf.interfaces.model import PreTrainedModel, model_forward
 from xf.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, Seq2SeqModelOutput
 from xf_blocks.attention_bias import mask_with_bias
 from xf_blocks.recorder import Recorder
+from xf_blocks.seq2seq_inputs import settle_use_cache, start_decoder_cache
 
 from .configuration import T5Config
 from .layers import T5Attention, T5Block, T5DenseActDense, T5DenseGatedActDense, T5LayerNorm
@@ -84,12 +85,16 @@ class T5PreTrainedModel(PreTrainedModel):
 class T5Stack(T5PreTrainedModel):
     """The encoder (config.is_decoder False) or the decoder."""
 
+    block_class: ClassVar[type[T5Block]] = T5Block
+
     def __init__(self, config: T5Config, embed_tokens: nn.Embedding | None = None) -> None:
         super().__init__(config)
         self.is_decoder = config.is_decoder
         self.embed_tokens = embed_tokens or nn.Embedding(config.vocab_size, config.d_model)
         depth = config.num_layers
-        self.block = nn.ModuleList([T5Block(config, self.is_decoder, layer_idx=index) for index in range(depth)])
+        self.block = nn.ModuleList(
+            [self.block_class(config, self.is_decoder, layer_idx=index) for index in range(depth)]
+        )
         self.final_layer_norm = T5LayerNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
         self.post_init()
@@ -119,11 +124,12 @@ class T5Stack(T5PreTrainedModel):
             prefix = "decoder_" if self.is_decoder else ""
             raise ValueError(f"T5 needs exactly one of {prefix}input_ids and {prefix}inputs_embeds.")
         x_BTC = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        cache = self._start_cache(past_key_values, use_cache)
+        use_cache = self.is_decoder and settle_use_cache(self, use_cache)
+        cache = start_decoder_cache(past_key_values, use_cache) if self.is_decoder else None
         if cache_position is None:
             start = cache.get_seq_length() if cache is not None else 0
             cache_position = torch.arange(start, start + x_BTC.shape[1], device=x_BTC.device)
-        mask = self._self_mask(x_BTC, attention_mask, cache_position, cache)
+        masks = self.self_masks(x_BTC, attention_mask, cache_position, cache)
         cross_mask = self._cross_mask(x_BTC, encoder_hidden_states, encoder_attention_mask)
         masks_L = self.get_head_mask(head_mask, len(self.block))
         cross_masks_L = self.get_head_mask(cross_attn_head_mask, len(self.block))
@@ -132,8 +138,9 @@ class T5Stack(T5PreTrainedModel):
         for index, block in enumerate(self.block):
             seen.state(x_BTC)
             x_BTC, weights, cross_weights = block(
-                x_BTC, mask, encoder_hidden_states, cross_mask, cache, cache_position, masks_L[index],
-                cross_masks_L[index], output_attentions,
+                x_BTC, masks[index], encoder_hidden_states, cross_mask, past_key_values=cache,
+                cache_position=cache_position, head_mask=masks_L[index], cross_head_mask=cross_masks_L[index],
+                output_attentions=output_attentions,
             )  # fmt: skip
             seen.weights(weights)
             cross.weights(cross_weights)
@@ -147,34 +154,26 @@ class T5Stack(T5PreTrainedModel):
             cross_attentions=cross.attentions if self.is_decoder else None,
         )
 
-    def _start_cache(self, past_key_values: Any, use_cache: bool | None) -> Cache | None:
-        if not self.is_decoder:
-            return None
-        if isinstance(past_key_values, (tuple, list)):
-            return EncoderDecoderCache.from_legacy_cache(past_key_values)
-        if past_key_values is None and use_cache:
-            return EncoderDecoderCache(DynamicCache(), DynamicCache())
-        if past_key_values is not None and not isinstance(past_key_values, EncoderDecoderCache):
-            return EncoderDecoderCache(past_key_values, DynamicCache())
-        return cast("Cache | None", past_key_values)
+    def self_masks(self, x_BTC: Tensor, mask: Tensor | None, positions_T: Tensor, cache: Cache | None) -> list[Tensor]:
+        """For each layer the relative biases (B or 1, H, T, K), with the smallest number where attention is not
+        allowed.
+        """
+        keys, allowed = self._allowed(x_BTC, mask, positions_T, cache)
+        bias = self.block[0].layer[0].SelfAttention.position_bias(positions_T, keys).to(x_BTC.dtype)
+        return [mask_with_bias(allowed, bias, is_causal=False)] * len(self.block)
 
-    def _self_mask(self, x_BTC: Tensor, mask: Tensor | None, positions_T: Tensor, cache: Cache | None) -> Tensor:
-        """Relative biases (B or 1, H, T, K), with the smallest number where attention is not allowed."""
-        first = self.block[0].layer[0].SelfAttention
+    def _allowed(self, x_BTC: Tensor, mask: Tensor | None, positions_T: Tensor, cache: Cache | None) -> tuple[int, Any]:
+        """(number of keys, mask of what may be attended to or None for all)."""
         keys, allowed = len(positions_T), None
         if not self.is_decoder:
-            allowed = create_bidirectional_mask(self.config, x_BTC, mask)
-        else:
-            empty_slots = False
-            if cache is not None:
-                keys = cache.get_mask_sizes(positions_T)[0]
-                empty_slots = cache.is_compileable or keys != cache.get_seq_length() + len(positions_T)
-            if mask is not None or len(positions_T) > 1 or empty_slots:
-                allowed = create_causal_mask(
-                    self.config, x_BTC, mask, positions_T, cache, and_mask_function=_everywhere
-                )
-        bias = first.position_bias(positions_T, keys).to(x_BTC.dtype)
-        return mask_with_bias(allowed, bias, is_causal=False)
+            return keys, create_bidirectional_mask(self.config, x_BTC, mask)
+        empty_slots = False
+        if cache is not None:
+            keys = cache.get_mask_sizes(positions_T)[0]
+            empty_slots = cache.is_compileable or keys != cache.get_seq_length() + len(positions_T)
+        if mask is not None or len(positions_T) > 1 or empty_slots:
+            allowed = create_causal_mask(self.config, x_BTC, mask, positions_T, cache, and_mask_function=_everywhere)
+        return keys, allowed
 
     def _cross_mask(self, x_BTC: Tensor, encoder_BSC: Tensor | None, mask: Tensor | None) -> Any:
         if encoder_BSC is None or mask is None:
@@ -197,12 +196,13 @@ class T5EncoderDecoder(T5PreTrainedModel):
     """Builds `shared`, `encoder` and `decoder`, and runs them; what T5Model and the heads have in common."""
 
     always_tied_weights: ClassVar = _STACKS
+    stack_class: ClassVar[type[T5Stack]] = T5Stack
 
     def build_stacks(self, config: T5Config) -> None:
         """Create the shared embedding and both stacks."""
         self.shared = nn.Embedding(config.vocab_size, config.d_model)
-        self.encoder = T5Stack(stack_config(config, decoder=False), self.shared)
-        self.decoder = T5Stack(stack_config(config, decoder=True), self.shared)
+        self.encoder = self.stack_class(stack_config(config, decoder=False), self.shared)
+        self.decoder = self.stack_class(stack_config(config, decoder=True), self.shared)
 
     def get_input_embeddings(self) -> nn.Module:
         """The shared token embedding."""
@@ -236,8 +236,6 @@ class T5EncoderDecoder(T5PreTrainedModel):
             encoder_outputs = self.encoder(**encoder, **asked, return_dict=True)
         elif not isinstance(encoder_outputs, dict):
             encoder_outputs = BaseModelOutput(*encoder_outputs)
-        if decoder.get("use_cache") is None:
-            decoder["use_cache"] = self.config.use_cache
         outputs = self.decoder(
             encoder_hidden_states=encoder_outputs[0],
             encoder_attention_mask=encoder.get("attention_mask"),
@@ -313,11 +311,12 @@ class T5EncoderModel(T5PreTrainedModel):
 
     always_tied_weights: ClassVar = {"encoder.embed_tokens.weight": "shared.weight"}
     ignore_unexpected: ClassVar = ("decoder.*", "lm_head.weight")  # of whole models
+    stack_class: ClassVar[type[T5Stack]] = T5Stack
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
         self.shared = nn.Embedding(config.vocab_size, config.d_model)
-        self.encoder = T5Stack(stack_config(config, decoder=False), self.shared)
+        self.encoder = self.stack_class(stack_config(config, decoder=False), self.shared)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
