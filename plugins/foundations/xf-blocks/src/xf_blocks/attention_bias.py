@@ -22,3 +22,26 @@ def mask_with_bias(mask: Any, bias_BHQK: Tensor, is_causal: bool) -> Tensor:
     if mask.dtype == torch.bool:
         return bias_BHQK.masked_fill(~mask, torch.finfo(bias_BHQK.dtype).min)
     return bias_BHQK + mask
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """How steeply each head's bias falls with distance: (H,) float32 (arXiv:2108.12409, section 3).
+
+    2^(-8/H), 2^(-16/H) ... for H a power of two. Otherwise those of the next lower power P, then every other one of the
+    2 P heads' (the authors' rule, footnote 4 of the paper).
+    """
+    power = 1 << (heads.bit_length() - 1)
+    exponents = [8 * (index + 1) / power for index in range(power)]
+    exponents += [8 * (2 * index + 1) / (2 * power) for index in range(heads - power)]
+    return torch.tensor([2.0**-exponent for exponent in exponents])
+
+
+def alibi_positions(attention_mask: Any, start: int, length: int) -> Tensor:
+    """Positions (B or 1, K) of all keys so far as ALiBi counts them: padding takes none. int64.
+
+    attention_mask: (B, K), 0 at padding; anything else counts every one of start + length keys.
+    """
+    if isinstance(attention_mask, Tensor) and attention_mask.ndim == 2:
+        seen = attention_mask.long()
+        return (seen.cumsum(-1) - 1) * seen
+    return torch.arange(start + length)[None]
