@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xf.interfaces.attention import AttentionModule
 from xf.interfaces.cache import Cache, layer_kinds
 
-from .direct import direct, direct_form
+from .direct import direct, direct_form, rows_form
 from .rotary import Rotation, rotate
 
 
@@ -129,7 +129,7 @@ def window_options(config: Any, layer_idx: int, **others: Any) -> dict[str, Any]
 @direct_form(DecoderAttention)
 def _attention(attention: DecoderAttention) -> Callable[..., tuple[Tensor, None]]:
     cls = type(attention)
-    project = _projection(attention) if cls.project is DecoderAttention.project else attention.project
+    project = _projection(attention)
     output = direct(attention.o_proj) if cls.output is DecoderAttention.output else attention.output
     rotate_both = attention.rotate if cls.rotate is not DecoderAttention.rotate else None
     kernel, options = (
@@ -138,29 +138,45 @@ def _attention(attention: DecoderAttention) -> Callable[..., tuple[Tensor, None]
     )
     layer_idx = attention.layer_idx
 
-    def forward(x_BTC: Tensor, rotation: Rotation, mask: Any, cache: Cache, cache_position: Tensor | None) -> Any:
-        q_BHTD, k_BGKD, v_BGKD = project(x_BTC)
+    def forward(x: Tensor, rotation: Rotation, mask: Any, cache: Cache, cache_position: Tensor | None) -> Any:
+        q_BHTD, k_BGKD, v_BGKD = project(x)
         if rotate_both is None:
             q_BHTD, k_BGKD = rotate(q_BHTD, rotation), rotate(k_BGKD, rotation)
         else:
             q_BHTD, k_BGKD = rotate_both(q_BHTD, k_BGKD, rotation)
         where = None if cache_position is None else {"cache_position": cache_position}
         k_BGKD, v_BGKD = cache.update(k_BGKD, v_BGKD, layer_idx, where)
-        return output(kernel(attention, q_BHTD, k_BGKD, v_BGKD, mask, **options)[0].flatten(2)), None
+        attended_BTHD = kernel(attention, q_BHTD, k_BGKD, v_BGKD, mask, **options)[0]
+        return output(attended_BTHD.flatten(2) if x.ndim == 3 else attended_BTHD.flatten(1)), None
 
-    return forward
+    return rows_form(forward, project, output)
 
 
 def _projection(attention: DecoderAttention) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """The direct form of `project`; where a family has its own, that one."""
+    project = type(attention).project
+    if project not in (DecoderAttention.project, NormedDecoderAttention.project):
+        return attention.project
     q_proj, k_proj, v_proj = direct(attention.q_proj), direct(attention.k_proj), direct(attention.v_proj)
     width = attention.head_dim
 
-    def project(x_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        heads = (*x_BTC.shape[:-1], -1, width)
+    def plain(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if x.ndim == 2:  # (B, C): heads are where a transposition would put them
+            heads = (x.shape[0], -1, 1, width)
+            return q_proj(x).view(heads), k_proj(x).view(heads), v_proj(x).view(heads)
+        heads = (*x.shape[:-1], -1, width)
         return (
-            q_proj(x_BTC).view(heads).transpose(1, 2),
-            k_proj(x_BTC).view(heads).transpose(1, 2),
-            v_proj(x_BTC).view(heads).transpose(1, 2),
+            q_proj(x).view(heads).transpose(1, 2),
+            k_proj(x).view(heads).transpose(1, 2),
+            v_proj(x).view(heads).transpose(1, 2),
         )
 
-    return project
+    if project is DecoderAttention.project:
+        return rows_form(plain, q_proj, k_proj, v_proj)
+    q_norm, k_norm = direct(attention.q_norm), direct(attention.k_norm)  # over the last dimension, wherever heads are
+
+    def normed(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q_BHTD, k_BGTD, v_BGTD = plain(x)
+        return q_norm(q_BHTD), k_norm(k_BGTD), v_BGTD
+
+    return rows_form(normed, q_proj, k_proj, v_proj)

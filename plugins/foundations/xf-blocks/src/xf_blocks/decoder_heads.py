@@ -26,6 +26,7 @@ from xf.outputs import (
     TokenClassifierOutput,
 )
 
+from .decoder_inputs import kept_positions
 from .decoder_model import DecoderModel
 from .decoder_step import direct_step
 from .direct import direct
@@ -125,13 +126,6 @@ class CausalLM(DecoderWithHead):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-
-
-def kept_positions(hidden_BTC: Tensor, logits_to_keep: int | Tensor) -> Tensor:
-    """The last logits_to_keep positions of (B, T, C), all for 0; or those in a tensor of positions."""
-    if isinstance(logits_to_keep, Tensor):
-        return hidden_BTC[:, logits_to_keep]
-    return hidden_BTC[:, -logits_to_keep:] if logits_to_keep else hidden_BTC
 
 
 class DecoderForSequenceClassification(DecoderWithHead):

@@ -74,3 +74,10 @@ def decoder_masks(
     return create_masks_for_layers(
         config, kinds, x_BTC, attention_mask, cache_position, past_key_values, position_ids=position_ids
     )
+
+
+def kept_positions(hidden_BTC: Tensor, logits_to_keep: int | Tensor) -> Tensor:
+    """The last logits_to_keep positions of (B, T, C), all for 0; or those in a tensor of positions."""
+    if isinstance(logits_to_keep, Tensor):
+        return hidden_BTC[:, logits_to_keep]
+    return hidden_BTC[:, -logits_to_keep:] if logits_to_keep else hidden_BTC

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from xf.interfaces.cache import Cache
 from xf.interfaces.model_utils import GradientCheckpointingLayer
 
-from .direct import direct, direct_form
+from .direct import direct, direct_form, rows_form
 from .rotary import Rotation
 
 
@@ -165,7 +165,7 @@ def _pre_norm(layer: PreNormLayer) -> Callable[..., tuple[Tensor, None]]:
         x_BTC = x_BTC + attention(attention_norm(x_BTC), *rest)[0]
         return x_BTC + mlp(mlp_norm(x_BTC)), None
 
-    return forward
+    return rows_form(forward, attention, mlp, attention_norm, mlp_norm)
 
 
 @direct_form(PostNormLayer)
@@ -177,7 +177,7 @@ def _post_norm(layer: PostNormLayer) -> Callable[..., tuple[Tensor, None]]:
         x_BTC = x_BTC + attention_norm(attention(x_BTC, *rest)[0])
         return x_BTC + mlp_norm(mlp(x_BTC)), None
 
-    return forward
+    return rows_form(forward, attention, mlp, attention_norm, mlp_norm)
 
 
 @direct_form(SandwichLayer)
@@ -190,7 +190,7 @@ def _sandwich(layer: SandwichLayer) -> Callable[..., tuple[Tensor, None]]:
         x_BTC = x_BTC + after(attention(before(x_BTC), *rest)[0])
         return x_BTC + mlp_after(mlp(mlp_before(x_BTC))), None
 
-    return forward
+    return rows_form(forward, attention, mlp, before, after, mlp_before, mlp_after)
 
 
 @direct_form(ParallelLayer)
@@ -201,4 +201,4 @@ def _parallel(layer: ParallelLayer) -> Callable[..., tuple[Tensor, None]]:
         normed = norm(x_BTC)
         return attention(normed, *rest)[0] + mlp(normed) + x_BTC, None
 
-    return forward
+    return rows_form(forward, attention, mlp, norm)

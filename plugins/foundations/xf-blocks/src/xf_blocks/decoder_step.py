@@ -13,8 +13,8 @@ from torch import Tensor
 from xf.interfaces.cache import Cache
 from xf.outputs import CausalLMOutputWithPast
 
-from .decoder_inputs import decoder_masks
-from .direct import direct, is_hooked
+from .decoder_inputs import decoder_masks, kept_positions
+from .direct import direct, is_hooked, takes_rows
 
 if TYPE_CHECKING:
     from .decoder_heads import CausalLM
@@ -35,6 +35,8 @@ def direct_step(model: CausalLM, body: DecoderModel) -> Callable[..., CausalLMOu
     )
     scale_inputs, rotations, config, kinds = body.scale_inputs, body.rotations, body.config, body.kinds
     layers = [direct(layer) for layer in body.layers]
+    by_rows = takes_rows(norm) and all(takes_rows(layer) for layer in layers)
+    logits_by_rows = takes_rows(logits)
 
     def step(
         input_ids: Tensor | None = None,
@@ -43,6 +45,7 @@ def direct_step(model: CausalLM, body: DecoderModel) -> Callable[..., CausalLMOu
         position_ids: Tensor | None = None,
         cache_position: Tensor | None = None,
         use_cache: bool | None = None,
+        logits_to_keep: int | Tensor | None = None,
         **others: Any,
     ) -> CausalLMOutputWithPast:
         further = any(other is not None and other is not False for other in others.values())
@@ -54,6 +57,7 @@ def direct_step(model: CausalLM, body: DecoderModel) -> Callable[..., CausalLMOu
                 position_ids=position_ids,
                 cache_position=cache_position,
                 use_cache=use_cache,
+                logits_to_keep=0 if logits_to_keep is None else logits_to_keep,
                 **others,
             )
         x_BTC = scale_inputs(embed(input_ids))
@@ -63,8 +67,15 @@ def direct_step(model: CausalLM, body: DecoderModel) -> Callable[..., CausalLMOu
         )
         if position_ids is None and cache_position is not None:
             position_ids = cache_position[None]
-        for layer, kind, rotation in zip(layers, kinds, rotations(x_BTC, position_ids, start), strict=True):
-            x_BTC = layer(x_BTC, rotation, masks[kind], past_key_values, cache_position)[0]
-        return CausalLMOutputWithPast(logits=logits(norm(x_BTC)), past_key_values=past_key_values)
+        turns = rotations(x_BTC, position_ids, start)
+        x = x_BTC.flatten(0, 1) if by_rows and x_BTC.shape[1] == 1 else x_BTC
+        for layer, kind, rotation in zip(layers, kinds, turns, strict=True):
+            x = layer(x, rotation, masks[kind], past_key_values, cache_position)[0]
+        x = norm(x)
+        if x.ndim == 3:
+            found = logits(x if logits_to_keep is None else kept_positions(x, logits_to_keep))
+        else:
+            found = logits(x).unsqueeze(1) if logits_by_rows else logits(x.unsqueeze(1))
+        return CausalLMOutputWithPast(logits=found, past_key_values=past_key_values)
 
     return step

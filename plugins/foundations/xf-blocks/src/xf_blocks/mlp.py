@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from .activations import get_activation
-from .direct import direct, direct_form
+from .direct import direct, direct_form, rows_form
 
 
 class GatedMLP(nn.Module):
@@ -63,7 +63,7 @@ class MLP(nn.Module):
 @direct_form(GatedMLP)
 def _gated(mlp: GatedMLP) -> Callable[[Tensor], Tensor]:
     gate, up, down, act = direct(mlp.gate_proj), direct(mlp.up_proj), direct(mlp.down_proj), direct(mlp.act_fn)
-    return lambda x: down(act(gate(x)) * up(x))
+    return rows_form(lambda x: down(act(gate(x)) * up(x)), gate, up, down)
 
 
 @direct_form(FusedGatedMLP)
@@ -74,10 +74,10 @@ def _fused_gated(mlp: FusedGatedMLP) -> Callable[[Tensor], Tensor]:
         gate, up = gate_up(x).chunk(2, dim=-1)
         return down(up * act(gate))
 
-    return forward
+    return rows_form(forward, gate_up, down)
 
 
 @direct_form(MLP)
 def _plain(mlp: MLP) -> Callable[[Tensor], Tensor]:
     fc1, fc2, act = direct(mlp.fc1), direct(mlp.fc2), direct(mlp.activation_fn)
-    return lambda x: fc2(act(fc1(x)))
+    return rows_form(lambda x: fc2(act(fc1(x))), fc1, fc2)

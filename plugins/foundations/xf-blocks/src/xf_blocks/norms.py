@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .direct import direct_form
+from .direct import direct_form, rows_form
 
 
 class RMSNorm(nn.Module):
@@ -93,15 +93,27 @@ def _scaled_to_unit_rms(width: int, eps: float) -> Callable[[Tensor], Tensor]:
     return scale
 
 
+def _folded_rms(weight: Tensor, eps: float) -> Callable[[Tensor], Tensor]:
+    """weight * x / rms(x) for float32 on a CPU in four kernels: rms(x) is hypot(|x|, sqrt(eps C)) / sqrt(C)."""
+    width = weight.shape[0]
+    floor, scaled, norm, hypot = (
+        torch.tensor((eps * width) ** 0.5),
+        weight * width**0.5,
+        torch.linalg.vector_norm,
+        torch.hypot,
+    )
+    return lambda x: x / hypot(norm(x, 2, -1, True), floor) * scaled
+
+
 @direct_form(RMSNorm)
 def _rms_norm(module: RMSNorm) -> Callable[[Tensor], Tensor]:
     weight = module.weight
     if weight.device.type != "cpu":
         return module.forward
+    if weight.dtype == torch.float32:
+        return rows_form(_folded_rms(weight.detach(), module.variance_epsilon))
     scale, dtype = _scaled_to_unit_rms(weight.shape[0], module.variance_epsilon), weight.dtype
-    if dtype == torch.float32:
-        return lambda x: scale(x) * weight
-    return lambda x: scale(x.float()).to(dtype) * weight
+    return rows_form(lambda x: scale(x.float()).to(dtype) * weight)
 
 
 @direct_form(UnitOffsetRMSNorm)
@@ -109,7 +121,7 @@ def _unit_offset_rms_norm(module: UnitOffsetRMSNorm) -> Callable[[Tensor], Tenso
     weight = module.weight
     if weight.device.type != "cpu":
         return module.forward
-    scale, factor, dtype = _scaled_to_unit_rms(weight.shape[0], module.eps), 1.0 + weight.detach().float(), weight.dtype
+    norm, dtype = _folded_rms(1.0 + weight.detach().float(), module.eps), weight.dtype
     if dtype == torch.float32:
-        return lambda x: scale(x) * factor
-    return lambda x: (scale(x.float()) * factor).to(dtype)
+        return rows_form(norm)
+    return rows_form(lambda x: norm(x.float()).to(dtype))
