@@ -21,7 +21,8 @@ from xf import (
     TrainerControl,
     TrainerState,
 )
-from xf_training.callback import ExportableState, find_callbacks
+from xf_training.callback import ExportableState
+from xf_training.integrations import find_callbacks
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "callbacks.json").read_text())
 EVENTS = [name for name in vars(TrainerCallback) if name.startswith("on_")]

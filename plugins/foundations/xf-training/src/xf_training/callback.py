@@ -516,29 +516,3 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
             },
             "attributes": {"early_stopping_patience_counter": self.early_stopping_patience_counter},
         }
-
-
-DISTRIBUTION = "xf-training"
-
-
-def find_callbacks(names: Sequence[str] | None = None) -> list[type[TrainerCallback]]:
-    """The classes that installed plugins register under `names`; of all reporting integrations where it is None.
-
-    The callbacks of this package are not reporting integrations: the trainer adds them by itself.
-
-    Raises: the plugin errors for a name that cannot be used; an integration nobody asked for is skipped with a warning.
-    """
-    from xf.plugins import PluginError, registry
-    from xf.plugins.registry import tolerate
-
-    callbacks = registry("callback")
-    if names is not None:
-        return [callbacks.get(name) for name in names]
-    found = []
-    for record in callbacks.records():
-        if record.status == "ok" and record.distribution != DISTRIBUTION:
-            try:
-                found.append(callbacks.get(record.name))
-            except PluginError as error:
-                tolerate(error)
-    return found
