@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +112,9 @@ def test_settings_that_cannot_be_served() -> None:
 
 @pytest.mark.parametrize(("backend", "package"), [("quanto", "optimum"), ("HQQ", "hqq")])
 def test_a_missing_package_is_named(backend: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, package, None)
+    loaded = [name for name in sys.modules if name.startswith(f"{package}.")]
+    for name in (package, *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install .*'affine'"):
         QuantizedCache(backend)
 
@@ -141,14 +145,11 @@ class FakeQuanto:
 
 @pytest.mark.parametrize("nbits", [4, 8])
 def test_what_quanto_is_asked(nbits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    import types
-
     fake, package = FakeQuanto(), types.ModuleType("optimum")
     package.quanto = fake
     monkeypatch.setitem(sys.modules, "optimum", package)
     cache = xf.QuantoQuantizedCache(nbits=nbits, axis_value=-1, q_group_size=8, residual_length=0)
-    keys = torch.randn(1, 1, 2, 8)
+    keys = torch.randn(1, 1, 8, 8)
     cache.update(keys, keys, 0)
     tail = ("shift", 8) if nbits == 4 else ()
     assert fake.calls == [(f"qint{nbits}", 0, "scale0", *tail), (f"qint{nbits}", -1, "scale-1", *tail)]

@@ -19,13 +19,14 @@ from .configuration import check_settings
 from .layer import QuantizedLayer
 
 logger = logging.get_logger(__name__)
+_PACKED_TOGETHER = {1: 8, 2: 4, 3: 10, 4: 2, 8: 1}  # rows that HQQ packs into one number, by bits
 
 
 class QuantizedCacheProcessor(CacheProcessor):
     """Makes the layers of a growing cache `QuantizedLayer`s; subclasses quantize and restore blocks.
 
     Settings: see `QuantizedCacheConfig`. A group never goes beyond one head: where q_group_size does not divide the
-    head width, the largest common divisor is used, and said.
+    head width, the largest common divisor is used, and said. Along another axis the same holds for the block's length.
     Raises: ValueError for settings that the backend cannot serve; ImportError where its package is missing.
     """
 
@@ -65,13 +66,11 @@ class QuantizedCacheProcessor(CacheProcessor):
             if getattr(self, name) not in self.supported_axes:
                 raise ValueError(f"{name} is {getattr(self, name)}; {self.backend_name} takes {self.supported_axes}.")
 
-    def group_size(self, head_dim: int) -> int:
-        """Numbers that share a scale."""
-        size = math.gcd(self.q_group_size, head_dim)
+    def group_size(self, count: int) -> int:
+        """Numbers that share a scale, of `count` that may: those of one head, or of one channel in a block."""
+        size = math.gcd(self.q_group_size, count)
         if size != self.q_group_size:
-            logger.warning_once(
-                f"q_group_size {self.q_group_size} does not divide the head width {head_dim}: groups are of {size}."
-            )
+            logger.warning_once(f"q_group_size {self.q_group_size} does not divide {count}: groups are of {size}.")
         return size
 
     def _quantize(self, tensor: Tensor, axis: int) -> Any:
@@ -110,7 +109,7 @@ class QuantoQuantizedCacheProcessor(QuantizedCacheProcessor):
         if self.nbits == 8:
             scale = quanto.AbsmaxOptimizer()(tensor, self._type, axis)
             return quanto.quantize_weight(tensor, self._type, axis, scale)
-        group = self.group_size(tensor.shape[-1])
+        group = self.group_size(tensor.shape[-1] if axis == 0 else tensor[..., 0].numel())
         scale, shift = quanto.MaxOptimizer()(tensor, self._type, axis, group)
         return quanto.quantize_weight(tensor, self._type, axis, scale, shift, group)
 
@@ -137,15 +136,22 @@ class HQQQuantizedCacheProcessor(QuantizedCacheProcessor):
         super().__init__(cache, **kwargs)
 
     def _quantize(self, tensor: Tensor, axis: int) -> Any:
-        return self._quantizer.quantize(
-            tensor,
-            nbits=self.nbits,
-            axis=axis,
-            group_size=self.group_size(tensor.shape[-1]),
-            device=str(tensor.device),
+        group, together = self.group_size(tensor.shape[-1]), _PACKED_TOGETHER[self.nbits]
+        rows = tensor.reshape(-1, group) if axis == 1 else tensor.reshape(group, -1)
+        if axis == 0 and self.nbits != 3 and group % together:
+            raise ValueError(
+                f"HQQ with {self.nbits} bits and axis 0 needs groups of a multiple of {together} numbers, not {group}: "
+                "change q_group_size, or use axis 1."
+            )
+        missing = -len(rows) % together if axis == 1 else 0  # its packing loses rows that make no full set
+        rows = torch.cat([rows, rows[-1:].expand(missing, -1)]) if missing else rows
+        found = self._quantizer.quantize(
+            rows, nbits=self.nbits, axis=axis, group_size=group, device=str(tensor.device),
             compute_dtype=self.compute_dtype,
-        )
+        )  # fmt: skip
+        return found, len(rows) - missing, tensor.shape
 
     def _dequantize(self, quantized: Any) -> Tensor:
-        restored: Tensor = self._quantizer.dequantize(*quantized)
-        return restored.to(self.compute_dtype)
+        found, rows, shape = quantized
+        restored: Tensor = self._quantizer.dequantize(*found)
+        return restored[:rows].reshape(shape).to(self.compute_dtype)
