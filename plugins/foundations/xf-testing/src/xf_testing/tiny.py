@@ -54,7 +54,7 @@ def fill_weights(module: nn.Module, seed: int = 0) -> nn.Module:
         for name in sorted(named):
             tensor = named[name]
             if tensor.is_floating_point() and id(tensor) not in done:
-                tensor.copy_(torch.from_numpy(tiny_values(name, tuple(tensor.shape), seed)))
+                tensor.copy_(torch.from_numpy(np.asarray(tiny_values(name, tuple(tensor.shape), seed))))
                 done.add(id(tensor))
     return module
 

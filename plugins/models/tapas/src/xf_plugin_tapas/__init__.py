@@ -1,0 +1,1 @@
+"""TAPAS for xf."""
