@@ -48,7 +48,7 @@ class CompositeSeq2SeqConfig(PretrainedConfig):
 
     @classmethod
     def from_encoder_decoder_configs(
-        cls, encoder_config: PretrainedConfig, decoder_config: PretrainedConfig, **kwargs: Any
+        cls, encoder_config: Any, decoder_config: Any, **kwargs: Any
     ) -> CompositeSeq2SeqConfig:
         """A config of both; the decoder's is made to be a decoder's with cross-attention."""
         if not (decoder_config.is_decoder and decoder_config.add_cross_attention):
@@ -74,8 +74,6 @@ class CompositeSeq2Seq(PreTrainedModel):
 
     base_model_prefix = ""
     encoder_auto_class: ClassVar[Any] = AutoModel
-    encoder_option: ClassVar[str] = "encoder_"  # keyword arguments of from_encoder_decoder_pretrained for each part
-    decoder_option: ClassVar[str] = "decoder_"
 
     def __init__(
         self, config: Any = None, encoder: PreTrainedModel | None = None, decoder: PreTrainedModel | None = None
@@ -184,7 +182,7 @@ class CompositeSeq2Seq(PreTrainedModel):
 
         Raises: ValueError where one part is not said.
         """
-        parts = {}
+        parts, whole = {}, {n: kwargs.pop(n) for n in ("decoder_start_token_id",) if n in kwargs}
         for part in ("encoder", "decoder"):
             own = {name: kwargs.pop(name) for name in list(kwargs) if name.startswith(f"{part}_")}
             parts[part] = {name.removeprefix(f"{part}_"): value for name, value in own.items()}
@@ -198,7 +196,7 @@ class CompositeSeq2Seq(PreTrainedModel):
             encoder = cls.load_encoder(where[0], *model_args, **parts["encoder"])
         if decoder is None:
             decoder = cls._load_decoder(where[1], **parts["decoder"])
-        config = cls.config_class.from_encoder_decoder_configs(encoder.config, decoder.config, **kwargs)  # type: ignore[attr-defined]
+        config = cls.config_class.from_encoder_decoder_configs(encoder.config, decoder.config, **kwargs, **whole)  # type: ignore[attr-defined]
         return cls(encoder=encoder, decoder=decoder, config=config).eval()
 
     @classmethod
@@ -239,9 +237,9 @@ class CompositeSeq2Seq(PreTrainedModel):
         Without decoder inputs they are made from the labels, and padding among them is not attended to.
         """
         if labels is not None and inputs["input_ids"] is None and inputs["inputs_embeds"] is None:
-            inputs["input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
+            ids_BT = inputs["input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
             if inputs["attention_mask"] is None:
-                inputs["attention_mask"] = inputs["input_ids"].ne(self.config.pad_token_id).long()
+                inputs["attention_mask"] = ids_BT.ne(self.config.pad_token_id).long()
         states_BSC = encoded[0]
         if self._widths_differ():
             states_BSC = self.enc_to_dec_proj(states_BSC)
