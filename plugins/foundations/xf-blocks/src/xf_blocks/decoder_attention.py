@@ -6,7 +6,7 @@ Shapes: B batch, T new tokens, K tokens so far, H query heads, G key-value heads
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -14,6 +14,7 @@ from xf.interfaces.attention import AttentionModule
 from xf.interfaces.cache import Cache, layer_kinds
 
 from .direct import direct, direct_form, rows_form
+from .fusing import fused_form
 from .rotary import Rotation, rotate
 
 
@@ -31,6 +32,7 @@ class DecoderAttention(AttentionModule):
     """
 
     is_causal = True
+    fusable: ClassVar = (("q_proj", "k_proj", "v_proj"),)
 
     def __init__(
         self,
@@ -129,9 +131,8 @@ def window_options(config: Any, layer_idx: int, **others: Any) -> dict[str, Any]
 @direct_form(DecoderAttention)
 def _attention(attention: DecoderAttention) -> Callable[..., tuple[Tensor, None]]:
     cls = type(attention)
-    project = _projection(attention)
+    turned = _turned_projection(attention)
     output = direct(attention.o_proj) if cls.output is DecoderAttention.output else attention.output
-    rotate_both = attention.rotate if cls.rotate is not DecoderAttention.rotate else None
     kernel, options = (
         attention.backend.kernel,
         {"scaling": attention.scaling, "dropout": 0.0} | attention.kernel_options,
@@ -139,24 +140,60 @@ def _attention(attention: DecoderAttention) -> Callable[..., tuple[Tensor, None]
     layer_idx = attention.layer_idx
 
     def forward(x: Tensor, rotation: Rotation, mask: Any, cache: Cache, cache_position: Tensor | None) -> Any:
-        q_BHTD, k_BGKD, v_BGKD = project(x)
-        if rotate_both is None:
-            q_BHTD, k_BGKD = rotate(q_BHTD, rotation), rotate(k_BGKD, rotation)
-        else:
-            q_BHTD, k_BGKD = rotate_both(q_BHTD, k_BGKD, rotation)
+        q_BHTD, k_BGKD, v_BGKD = turned(x, rotation)
         where = None if cache_position is None else {"cache_position": cache_position}
         k_BGKD, v_BGKD = cache.update(k_BGKD, v_BGKD, layer_idx, where)
         attended_BTHD = kernel(attention, q_BHTD, k_BGKD, v_BGKD, mask, **options)[0]
         return output(attended_BTHD.flatten(2) if x.ndim == 3 else attended_BTHD.flatten(1)), None
 
-    return rows_form(forward, project, output)
+    return rows_form(forward, turned, output)
+
+
+def _turned_projection(attention: DecoderAttention) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """The direct form of `project` and `rotate`, as one: (x, rotation) -> rotated queries and keys, values."""
+    cls = type(attention)
+    known = cls.project in (DecoderAttention.project, NormedDecoderAttention.project)
+    if not known or cls.rotate is not DecoderAttention.rotate:
+        project, rotate_both = _projection(attention) if known else attention.project, attention.rotate
+
+        def own(x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+            q_BHTD, k_BGTD, v_BGTD = project(x)
+            return *rotate_both(q_BHTD, k_BGTD, rotation), v_BGTD
+
+        return rows_form(own, project)
+    all_three = fused_form(attention, DecoderAttention.fusable[0]) if cls.project is DecoderAttention.project else None
+    if all_three is not None:
+        return _fused_projection(attention, all_three)
+    project = _projection(attention)
+
+    def turned(x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        q_BHTD, k_BGTD, v_BGTD = project(x)
+        return rotate(q_BHTD, rotation), rotate(k_BGTD, rotation), v_BGTD
+
+    return rows_form(turned, project)
+
+
+def _fused_projection(
+    attention: DecoderAttention, all_three: Callable[[Tensor], Tensor]
+) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    width = attention.head_dim
+    queries, keys = attention.q_proj.out_features // width, attention.k_proj.out_features // width
+    turning = queries + keys
+
+    def fused(x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        if x.ndim == 2:
+            heads_BNTD = all_three(x).view(x.shape[0], -1, 1, width)
+        else:
+            heads_BNTD = all_three(x).unflatten(-1, (-1, width)).transpose(1, 2)
+        turned_BNTD = rotate(heads_BNTD.narrow(1, 0, turning), rotation)
+        values = heads_BNTD.narrow(1, turning, heads_BNTD.shape[1] - turning)
+        return turned_BNTD.narrow(1, 0, queries), turned_BNTD.narrow(1, queries, keys), values
+
+    return rows_form(fused, all_three)
 
 
 def _projection(attention: DecoderAttention) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
-    """The direct form of `project`; where a family has its own, that one."""
-    project = type(attention).project
-    if project not in (DecoderAttention.project, NormedDecoderAttention.project):
-        return attention.project
+    """The direct form of `project`."""
     q_proj, k_proj, v_proj = direct(attention.q_proj), direct(attention.k_proj), direct(attention.v_proj)
     width = attention.head_dim
 
@@ -171,7 +208,7 @@ def _projection(attention: DecoderAttention) -> Callable[[Tensor], tuple[Tensor,
             v_proj(x).view(heads).transpose(1, 2),
         )
 
-    if project is DecoderAttention.project:
+    if type(attention).project is DecoderAttention.project:
         return rows_form(plain, q_proj, k_proj, v_proj)
     q_norm, k_norm = direct(attention.q_norm), direct(attention.k_norm)  # over the last dimension, wherever heads are
 

@@ -8,6 +8,8 @@ whose class has no direct form, or whose forward was replaced, is returned as it
     @direct_form(GatedMLP)
     def _(mlp): ...            # returns the function; found for GatedMLP.forward, so never for a subclass with its own
 
+A class may also have a method `direct_form()` that returns the function, without knowing this module.
+
 One token per row is the common case of such loops. A form that takes x as (B, C) there, in place of (B, 1, C), says so
 with `takes_rows`: products with two dimensions cost fewer operations.
 """
@@ -39,10 +41,20 @@ def direct_form(module_class: type[nn.Module]) -> Callable[[Builder], Builder]:
 
 def direct(module: Any) -> Callable[..., Any]:
     """The direct form of a module in eval mode, or the module itself."""
-    builder = _BUILDERS.get(type(module).forward)
+    builder = _BUILDERS.get(type(module).forward) or _own_builder(type(module))
     if builder is None or module.training or is_hooked(module):
         return module
     return builder(module)
+
+
+def _own_builder(module_class: type) -> Builder | None:
+    """A method `direct_form` beside the forward that counts: for classes of distributions that do not know this one."""
+    for cls in module_class.__mro__:
+        if "direct_form" in vars(cls):
+            return vars(cls)["direct_form"]
+        if "forward" in vars(cls):
+            return None
+    return None
 
 
 def is_hooked(module: nn.Module) -> bool:

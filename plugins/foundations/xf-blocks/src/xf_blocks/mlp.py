@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from .activations import get_activation
 from .direct import direct, direct_form, rows_form
+from .fusing import fused_form
 
 
 class GatedMLP(nn.Module):
     """down(act(gate(x)) * up(x)) (arXiv:2002.05202)."""
+
+    fusable: ClassVar = (("gate_proj", "up_proj"),)
 
     def __init__(
         self, hidden_size: int, intermediate_size: int, activation: str | Callable[..., Tensor], bias: bool = False
@@ -63,6 +67,14 @@ class MLP(nn.Module):
 @direct_form(GatedMLP)
 def _gated(mlp: GatedMLP) -> Callable[[Tensor], Tensor]:
     gate, up, down, act = direct(mlp.gate_proj), direct(mlp.up_proj), direct(mlp.down_proj), direct(mlp.act_fn)
+    both = fused_form(mlp, GatedMLP.fusable[0])
+    if both is not None:
+
+        def forward(x: Tensor) -> Tensor:
+            gated, raised = both(x).chunk(2, dim=-1)
+            return down(act(gated) * raised)
+
+        return rows_form(forward, both, down)
     return rows_form(lambda x: down(act(gate(x)) * up(x)), gate, up, down)
 
 

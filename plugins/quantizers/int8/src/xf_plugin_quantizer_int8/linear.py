@@ -6,7 +6,7 @@ Shapes: M tokens (all leading dimensions), K inputs, N outputs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -46,6 +46,18 @@ def fast_kernel_available() -> bool:
     )
 
 
+class _Same:
+    """Equal to another of the very same object alone."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.item is other.item
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Int8Linear(nn.Module):
     """Replaces nn.Linear for inference.
 
@@ -74,6 +86,7 @@ class Int8Linear(nn.Module):
         empty = torch.empty(out_features, dtype=dtype, device=device) if bias else None
         self.bias = nn.Parameter(empty, requires_grad=False) if empty is not None else None
         self._packed: Any = None
+        self._parts: list[tuple[Any, ...]] = []
 
     @classmethod
     def from_linear(cls, linear: nn.Linear, **options: Any) -> Int8Linear:
@@ -111,6 +124,51 @@ class Int8Linear(nn.Module):
         if self.fast and x_MK.dtype == torch.bfloat16:  # the only dtype in which that kernel wins
             return torch._weight_int8pack_mm(x_MK.contiguous(), self.weight, self.weight_scale.to(torch.bfloat16))
         return F.linear(x_MK.float(), self.weight.float()) * self.weight_scale
+
+    # ---- decoding loops (see `xf_blocks.direct`, which finds these methods by name)
+
+    def direct_form(self) -> Callable[[Tensor], Tensor]:
+        """forward as a function that does less around a single token, x (1, K); other shapes as forward."""
+        if self._packed is None:
+            return self.forward
+        forward, packed, scale_N, bias = self.forward, self._packed, self.weight_scale, self.bias
+        multiply: Callable[..., Tensor] = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+
+        def one_token(x: Tensor) -> Tensor:
+            if x.ndim != 2 or x.shape[0] != 1:
+                return forward(x)
+            x_1K = x.float()
+            limit = float(x_1K.abs().amax())
+            if not _SMALLEST <= limit < torch.inf:
+                return forward(x)
+            out_1N = multiply(x_1K, limit / ACTIVATION_LIMIT, _ZERO_POINT, packed).mul_(scale_N).to(x.dtype)
+            return out_1N if bias is None else out_1N + bias
+
+        one_token.takes_rows = True  # type: ignore[attr-defined]
+        return one_token
+
+    def fused_with(self, others: Sequence[Int8Linear]) -> Int8Linear:
+        """One layer with the outputs of this and `others` side by side; it holds a copy of their weights."""
+        parts = [self, *others]
+        bias = None if self.bias is None else torch.cat([part.bias for part in parts if part.bias is not None])
+        fused = Int8Linear(
+            self.in_features, sum(part.out_features for part in parts), False, dynamic=self.dynamic, fast=self.fast
+        )
+        fused.weight = torch.cat([part.int8_weight() for part in parts])
+        fused.weight_scale = torch.cat([part.weight_scale for part in parts])
+        fused.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        if self._packed is not None:
+            fused.pack()
+        fused._parts = [part._state_id() for part in parts]
+        return fused.train(self.training)
+
+    def is_made_of(self, parts: Sequence[Int8Linear]) -> bool:
+        """Whether this layer is what `fused_with` makes of `parts` as they are now."""
+        return self._parts == [part._state_id() for part in parts]
+
+    def _state_id(self) -> tuple[Any, ...]:
+        """The tensors that make up this layer: kept by whom is made of them, so that they are not mistaken."""
+        return tuple(_Same(item) for item in (self.weight, self.weight_scale, self.bias, self._packed))
 
     # ---- the kernel's own order
 
