@@ -173,3 +173,34 @@ def test_what_does_not_fit_is_refused() -> None:
         model.generate(PROMPT, past_key_values=full, cache_implementation="static", max_new_tokens=5)
     with pytest.raises(ValueError, match="cache_implementation is 'sttatic', which no installed plugin offers"):
         model.generate(PROMPT, cache_implementation="sttatic", max_new_tokens=5)
+
+
+# ---- prompts in pieces ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [None, "static", "hybrid", "offloaded"])
+@pytest.mark.parametrize("strategy", ["greedy", "beams", "sampling"])
+@pytest.mark.parametrize("make", [llama, gemma3])
+def test_a_prompt_in_pieces_gives_the_same_tokens(make: Callable[[], Any], strategy: str, name: str | None) -> None:
+    model, lengths = model_of(make), []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    options = {**STRATEGIES[strategy], "prefill_chunk_size": 4, "cache_implementation": name}
+    found = generated(model, **options)
+    hook.remove()
+    assert lengths[:3] == [4, 4, 1] and torch.equal(found, expected(make, strategy))
+
+
+def test_a_prompt_that_cannot_be_cut_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from xf_generation import prefill
+
+    told: list[str] = []
+    monkeypatch.setattr(prefill.logger, "warning_once", told.append)
+    model = model_of(llama)
+    embeds = model.get_input_embeddings()(PROMPT)
+    options = {"max_new_tokens": 3, "eos_token_id": None, "prefill_chunk_size": 4}
+    plain = model.generate(PROMPT, max_new_tokens=3, eos_token_id=None)
+    assert torch.equal(model.generate(inputs_embeds=embeds, **options), plain[:, 9:])
+    assert torch.equal(model.generate(PROMPT, use_cache=False, **options), plain)
+    assert "inputs_embeds" in told[0] and all("without a cache" in text for text in told[1:]) and len(told) > 1

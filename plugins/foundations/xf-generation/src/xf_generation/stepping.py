@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .prefill import prefill_in_chunks
 from .run import Run
 
 #: inputs with one entry per token: continued by their last column
@@ -67,6 +68,7 @@ class Stepper:
         """The model's output for the tokens after those in the cache; tokens_BK are all so far."""
         if self._step is not None:
             return self.next(tokens_BK[:, -1:])
+        self.kwargs = prefill_in_chunks(self.run, self.kwargs, tokens_BK)
         inputs = self.model.prepare_inputs_for_generation(tokens_BK, **self.kwargs)
         outputs = self.model(**inputs, **self.flags)
         self.kwargs = self.model._update_model_kwargs_for_generation(
@@ -123,8 +125,9 @@ class Stepper:
 
     def reorder(self, rows_B: Tensor) -> None:
         """Row i goes on from the text of row rows_B[i] (beam search)."""
-        if self.cache is not None:
-            self.cache.reorder_cache(rows_B)
+        cache = self.cache if self.cache is not None else self.kwargs.get("cache_params")  # of state-space models
+        if cache is not None:
+            cache.reorder_cache(rows_B)
 
     def needs_cropping(self, who: str) -> None:
         """Raises: ValueError if the model cannot go back by a token."""
