@@ -17,10 +17,10 @@ import transformers
 from safetensors.torch import save_file
 
 HERE = Path(__file__).parent / "goldens"
-SIZES = dict(vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+SIZES = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 BERT = dict(SIZES, max_position_embeddings=16, num_labels=3)
 STILL = dict(BERT, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-T5 = dict(vocab_size=30, d_model=16, d_kv=8, num_layers=2, num_heads=2, d_ff=32, dropout_rate=0.0)
+T5 = {"vocab_size": 30, "d_model": 16, "d_kv": 8, "num_layers": 2, "num_heads": 2, "d_ff": 32, "dropout_rate": 0.0}
 MODELS = {
     "sequence": ("BertForSequenceClassification", "BertConfig", STILL),
     "dropout": ("BertForSequenceClassification", "BertConfig", BERT),
@@ -29,45 +29,71 @@ MODELS = {
     "seq2seq": ("T5ForConditionalGeneration", "T5Config", dict(T5, decoder_start_token_id=0)),
 }
 RUNS = {
-    "plain": dict(max_steps=30),
-    "part_of_an_epoch": dict(num_train_epochs=2.5),
-    "accumulated": dict(gradient_accumulation_steps=4, num_train_epochs=3, rows=44),
-    "accumulated_causal": dict(model="causal", gradient_accumulation_steps=4, num_train_epochs=2, rows=44),
-    "causal": dict(model="causal", max_steps=12),
-    "token": dict(model="token", max_steps=12),
-    "seq2seq": dict(model="seq2seq", max_steps=12),
-    "smoothed": dict(label_smoothing_factor=0.1, max_steps=12),
-    "smoothed_causal": dict(model="causal", label_smoothing_factor=0.1, max_steps=12),
-    "clipped": dict(max_grad_norm=0.05, max_steps=12),
-    "not_clipped": dict(max_grad_norm=0.0, max_steps=8),
-    "cosine_decayed": dict(lr_scheduler_type="cosine", warmup_ratio=0.2, weight_decay=0.1, max_steps=15),
-    "sgd": dict(optim="sgd", max_steps=12, learning_rate=0.1),
-    "rmsprop": dict(optim="rmsprop", max_steps=8),
-    "evaluated": dict(evaluate=True, eval_strategy="steps", eval_steps=5, max_steps=15),
-    "best_by_epoch": dict(
-        evaluate=True, eval_strategy="epoch", save_strategy="epoch", num_train_epochs=3, load_best_model_at_end=True,
-        logging_strategy="epoch",
-    ),
-    "best_of_few": dict(
-        evaluate=True, eval_strategy="steps", eval_steps=4, save_steps=4, save_total_limit=2, max_steps=16,
-        load_best_model_at_end=True, metric_for_best_model="accuracy",
-    ),
-    "plateau": dict(
-        evaluate=True, eval_strategy="steps", eval_steps=2, lr_scheduler_type="reduce_lr_on_plateau",
-        lr_scheduler_kwargs={"patience": 0, "threshold": 0.5}, max_steps=12,
-    ),
-    "grouped_by_length": dict(group_by_length=True, max_steps=12),
-    "data_seed": dict(data_seed=7, max_steps=8),
-    "dropout": dict(model="dropout", max_steps=12),
-    "resumed": dict(model="dropout", resume=7, max_steps=14, save_steps=7),
-    "resumed_between_epochs": dict(resume=10, num_train_epochs=2, save_steps=10),
-    "tokens_counted": dict(model="causal", include_num_input_tokens_seen=True, max_steps=4),
-    "parts_of_the_run": dict(evaluate=True, logging_steps=0.1, eval_steps=0.25, eval_strategy="steps", max_steps=20),
-    "evaluated_first": dict(evaluate=True, eval_strategy="steps", eval_steps=5, eval_on_start=True, max_steps=5),
-    "recomputed": dict(gradient_checkpointing=True, max_steps=6),
-    "noisy_embeddings": dict(neftune_noise_alpha=5, max_steps=6),
-    "bfloat16": dict(bf16=True, max_steps=6),
-}  # fmt: skip
+    "plain": {"max_steps": 30},
+    "part_of_an_epoch": {"num_train_epochs": 2.5},
+    "accumulated": {"gradient_accumulation_steps": 4, "num_train_epochs": 3, "rows": 44},
+    "accumulated_causal": {"model": "causal", "gradient_accumulation_steps": 4, "num_train_epochs": 2, "rows": 44},
+    "causal": {"model": "causal", "max_steps": 12},
+    "token": {"model": "token", "max_steps": 12},
+    "seq2seq": {"model": "seq2seq", "max_steps": 12},
+    "smoothed": {"label_smoothing_factor": 0.1, "max_steps": 12},
+    "smoothed_causal": {"model": "causal", "label_smoothing_factor": 0.1, "max_steps": 12},
+    "clipped": {"max_grad_norm": 0.05, "max_steps": 12},
+    "not_clipped": {"max_grad_norm": 0.0, "max_steps": 8},
+    "cosine_decayed": {"lr_scheduler_type": "cosine", "warmup_ratio": 0.2, "weight_decay": 0.1, "max_steps": 15},
+    "sgd": {"optim": "sgd", "max_steps": 12, "learning_rate": 0.1},
+    "rmsprop": {"optim": "rmsprop", "max_steps": 8},
+    "evaluated": {"evaluate": True, "eval_strategy": "steps", "eval_steps": 5, "max_steps": 15},
+    "best_by_epoch": {
+        "evaluate": True,
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "num_train_epochs": 3,
+        "load_best_model_at_end": True,
+        "logging_strategy": "epoch",
+    },
+    "best_of_few": {
+        "evaluate": True,
+        "eval_strategy": "steps",
+        "eval_steps": 4,
+        "save_steps": 4,
+        "save_total_limit": 2,
+        "max_steps": 16,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "accuracy",
+    },
+    "plateau": {
+        "evaluate": True,
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "lr_scheduler_type": "reduce_lr_on_plateau",
+        "lr_scheduler_kwargs": {"patience": 0, "threshold": 0.5},
+        "max_steps": 12,
+    },
+    "grouped_by_length": {"group_by_length": True, "max_steps": 12},
+    "data_seed": {"data_seed": 7, "max_steps": 8},
+    "dropout": {"model": "dropout", "max_steps": 12},
+    "resumed": {"model": "dropout", "resume": 7, "max_steps": 14, "save_steps": 7},
+    "resumed_between_epochs": {"resume": 10, "num_train_epochs": 2, "save_steps": 10},
+    "tokens_counted": {"model": "causal", "include_num_input_tokens_seen": True, "max_steps": 4},
+    "parts_of_the_run": {
+        "evaluate": True,
+        "logging_steps": 0.1,
+        "eval_steps": 0.25,
+        "eval_strategy": "steps",
+        "max_steps": 20,
+    },
+    "evaluated_first": {
+        "evaluate": True,
+        "eval_strategy": "steps",
+        "eval_steps": 5,
+        "eval_on_start": True,
+        "max_steps": 5,
+    },
+    "recomputed": {"gradient_checkpointing": True, "max_steps": 6},
+    "noisy_embeddings": {"neftune_noise_alpha": 5, "max_steps": 6},
+    "bfloat16": {"bf16": True, "max_steps": 6},
+}
 
 
 def rows(kind, count, seed):
@@ -111,7 +137,7 @@ def train(name, models, folder):
     def trainer():
         args = transformers.TrainingArguments(folder, report_to="none", use_cpu=True, disable_tqdm=True, **arguments)
         metrics = accuracy if evaluate else None
-        sets = dict(train_dataset=data["train"], eval_dataset=data["eval"])
+        sets = {"train_dataset": data["train"], "eval_dataset": data["eval"]}
         return transformers.Trainer(models[kind](), args, compute_metrics=metrics, **sets)
 
     first = trainer()

@@ -1,4 +1,4 @@
-"""Training runs equal those of the reference: losses, rates, norms, evaluations, checkpoints, and what resuming gives."""
+"""Training runs equal the reference: losses, rates, norms, evaluations, checkpoints, and what resuming gives."""
 
 import contextlib
 import io

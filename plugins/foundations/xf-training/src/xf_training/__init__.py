@@ -1,1 +1,1 @@
-"""Training: events, state and control of a training loop."""
+"""Training: the trainer, its arguments, collators, optimizers, schedules and callbacks."""

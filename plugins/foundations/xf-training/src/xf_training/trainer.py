@@ -372,9 +372,8 @@ def _default_collator(processing_class: Any) -> Callable[[list[Any]], Any]:
 
 def _check(model: Any, model_init: Any, optimizers: Any, cls_and_kwargs: Any, args: Any, compute_metrics: Any) -> None:
     if (model is None) == (model_init is None):
-        raise ValueError(
-            "Trainer needs either a model or model_init, " + ("not both." if model is not None else "not none.")
-        )
+        given = "none of them" if model is None else "both"
+        raise ValueError(f"Trainer needs either a model or model_init; {given} was given.")
     if model_init is not None and optimizers != (None, None):
         raise ValueError("optimizers belong to one model and model_init makes another: pass optimizer_cls_and_kwargs.")
     if cls_and_kwargs is not None and optimizers[0] is not None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from xf import logging
 
-from .distributed import gathered, world_size
+from .distributed import gathered, rank, world_size
 from .evaluation import EvalLoopOutput, EvalPrediction, PredictionOutput
 from .nested import Collected, find_batch_size, nested_detach, nested_map, nested_truncate
 from .trainer_reports import speed_metrics
@@ -28,6 +28,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.item() if value.size == 1 else value.tolist()
     return value.item() if isinstance(value, np.generic) else value
+
+
+def filled(value: Any, size: int) -> Any:
+    """With the last row repeated until there are `size`: all processes give the same number of rows."""
+    if not isinstance(value, Tensor) or value.dim() == 0 or len(value) >= size:
+        return value
+    return torch.cat([value, value[-1:].expand(size - len(value), *value.shape[1:])])
 
 
 class TrainerEvaluation:
@@ -118,7 +125,8 @@ class TrainerEvaluation:
         last = self._length(dataloader)
         for step, inputs in enumerate(dataloader, start=1):
             size = find_batch_size(inputs) or args.eval_batch_size
-            loss, logits, labels = self.prediction_step(self.model, inputs, loss_only, ignore_keys=ignore_keys)
+            own = self._without_repeats(dataloader, inputs, step, size)
+            loss, logits, labels = self.prediction_step(self.model, own, loss_only, ignore_keys=ignore_keys)
             rows += size * world_size()
             results = self._gather(loss, logits, labels, inputs, size)
             for kind, value in results.items():
@@ -143,6 +151,13 @@ class TrainerEvaluation:
         except TypeError:
             return None
 
+    def _without_repeats(self, dataloader: Any, inputs: Any, step: int, size: int) -> Any:
+        """A batch without the rows that only fill up the last one of several processes: they would count."""
+        if world_size() == 1 or not hasattr(dataloader.dataset, "__len__"):
+            return inputs
+        own = len(dataloader.dataset) - ((step - 1) * world_size() + rank()) * size
+        return nested_truncate(inputs, own) if 0 < own < size else inputs
+
     def _place_for_evaluation(self) -> None:
         """Outside training the model may still lie where it was made, in another dtype than the arguments ask for."""
         if self._in_training:
@@ -164,7 +179,7 @@ class TrainerEvaluation:
             "labels": labels,
             "inputs": self._prepare_inputs(inputs[self._input_name()]) if wanted else None,
         }
-        return {kind: nested_map(gathered, value) for kind, value in found.items()}
+        return {kind: nested_map(lambda part: gathered(filled(part, size)), value) for kind, value in found.items()}
 
     def _input_name(self) -> str:
         return str(getattr(self.model, "main_input_name", "input_ids"))
