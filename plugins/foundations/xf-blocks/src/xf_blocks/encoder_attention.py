@@ -1,4 +1,4 @@
-"""Self-attention of encoders whose four linear layers have names of their own, and the pruning of its heads.
+"""Self-attention of encoders whose four linear layers have names of their own, the pruning of heads, own attention.
 
 Shapes: B batch, H heads, D head width, T tokens, C width.
 """
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from xf.interfaces.attention import AttentionModule
+from xf.interfaces.model import PreTrainedModel
 
 from .pytorch_utils import find_pruneable_heads_and_indices, prune_linear_layer
 
@@ -75,3 +76,30 @@ def prune_attention(attention: Any, names: tuple[str, str, str, str], heads: lis
     setattr(attention, names[3], prune_linear_layer(getattr(attention, names[3]), index, dim=1))
     attention.num_attention_heads -= len(heads)
     attention.pruned_heads |= heads
+
+
+class OwnAttention(PreTrainedModel):
+    """A model whose attention is its own computation, which no attention backend can do.
+
+    Raises: ValueError where another attention than "eager" is asked for.
+    """
+
+    def _choose_attention(self, config: Any) -> None:
+        asked = config._attn_implementation if getattr(config, "_attn_explicit", True) else None
+        self._refuse_backend(asked)
+        config._attn_implementation_internal, config._attn_explicit = "eager", True
+        super()._choose_attention(config)
+        config._attn_explicit = self.attention_choice.explicit = asked is not None
+
+    def set_attn_implementation(self, attn_implementation: str | dict[str, str]) -> None:
+        names = attn_implementation.values() if isinstance(attn_implementation, dict) else [attn_implementation]
+        for name in names:
+            self._refuse_backend(name)
+        super().set_attn_implementation(attn_implementation)
+
+    def _refuse_backend(self, name: str | None) -> None:
+        if name not in (None, "eager"):
+            raise ValueError(
+                f"{type(self).__name__} computes attention in its own way: attn_implementation={name!r} cannot do it. "
+                "Use attn_implementation='eager', or name none."
+            )

@@ -1,0 +1,1 @@
+"""Longformer for xf."""
