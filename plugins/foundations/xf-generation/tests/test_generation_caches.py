@@ -169,6 +169,11 @@ def test_what_does_not_fit_is_refused() -> None:
     full = fed(model, PROMPT, xf.DynamicCache())
     with pytest.raises(ValueError, match="holds 9 tokens, but the prompt has only 9: give the whole text"):
         model.generate(PROMPT, past_key_values=full, max_new_tokens=5)
+    roomy = {"cache_implementation": "static", "cache_config": {"batch_size": 1, "max_cache_len": 40}}
+    found = model.generate(PROMPT, max_new_tokens=5, return_dict_in_generate=True, **roomy)
+    assert found.past_key_values.max_cache_len == 40 and found.past_key_values.max_batch_size == 2
+    with pytest.raises(ValueError, match="holds 40 tokens, but prompt and answer may need 48"):
+        model.generate(PROMPT, max_new_tokens=40, **roomy)
     with pytest.raises(ValueError, match="Give either past_key_values or cache_implementation"):
         model.generate(PROMPT, past_key_values=full, cache_implementation="static", max_new_tokens=5)
     with pytest.raises(ValueError, match="cache_implementation is 'sttatic', which no installed plugin offers"):

@@ -11,6 +11,9 @@ from xf.plugins import registry
 
 from .configuration import GenerationConfig
 
+#: settings for exported programs; a cache that `generate` makes has the rows of its call
+_ROWS = ("batch_size", "max_batch_size")
+
 
 def settle_cache(model: Any, config: GenerationConfig, kwargs: dict[str, Any], rows: int, forgets: bool) -> None:
     """Put `past_key_values` and `use_cache` into `kwargs`.
@@ -74,6 +77,7 @@ def _named(name: str, text_config: Any, rows: int, length: int, model: Any, opti
     if name in ("dynamic", "dynamic_full"):
         return DynamicCache()
     kind = registry("cache").get(name)
+    options = {key: value for key, value in options.items() if key not in _ROWS}
     made: Cache = kind.for_generation(
         text_config, batch_size=rows, max_length=length, device=model.device, dtype=model.dtype, **options
     )
