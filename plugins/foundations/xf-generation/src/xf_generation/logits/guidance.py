@@ -42,6 +42,7 @@ class UnbatchedClassifierFreeGuidanceLogitsProcessor(LogitsProcessor):
 
     options = {"guidance_scale": None}
     order = 10
+    follows_text = True  # its own cache grows with every call
 
     def __init__(
         self,
