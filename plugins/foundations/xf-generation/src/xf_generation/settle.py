@@ -65,10 +65,23 @@ def _own_config(model: Any) -> GenerationConfig:
     """The model's settings; made anew from its config where that was changed after the settings came from there."""
     own: GenerationConfig = model.generation_config
     if own._from_model_config:
+        state = _generation_values(model.config)
+        if model.__dict__.get("_generation_values_seen") == state:
+            return own
+        model.__dict__["_generation_values_seen"] = state
         fresh = GenerationConfig.from_model_config(model.config)
         if fresh != own and own.to_json_string() == getattr(model, "_generation_config_read", None):
             model.generation_config = own = fresh
     return own
+
+
+def _generation_values(config: Any) -> list[dict[str, Any]]:
+    """What generation settings could be made from, in a model's config: a copy, to see later whether it was changed."""
+    decoder = config.get_text_config(decoder=True)
+    return [
+        {name: copy.copy(value) for name, value in vars(part).items() if name in FIELDS}
+        for part in ((config,) if decoder is config else (config, decoder))
+    ]
 
 
 def _is_recent(config: GenerationConfig) -> bool:

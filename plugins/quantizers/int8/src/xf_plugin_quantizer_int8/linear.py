@@ -132,16 +132,19 @@ class Int8Linear(nn.Module):
         if self._packed is None:
             return self.forward
         forward, packed, scale_N, bias = self.forward, self._packed, self.weight_scale, self.bias
+        largest = torch.linalg.vector_norm
         multiply: Callable[..., Tensor] = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
 
         def one_token(x: Tensor) -> Tensor:
             if x.ndim != 2 or x.shape[0] != 1:
                 return forward(x)
             x_1K = x.float()
-            limit = float(x_1K.abs().amax())
+            limit = float(largest(x_1K, torch.inf))
             if not _SMALLEST <= limit < torch.inf:
                 return forward(x)
-            out_1N = multiply(x_1K, limit / ACTIVATION_LIMIT, _ZERO_POINT, packed).mul_(scale_N).to(x.dtype)
+            out_1N = multiply(x_1K, limit / ACTIVATION_LIMIT, _ZERO_POINT, packed).mul_(scale_N)
+            if x_1K is not x:
+                out_1N = out_1N.to(x.dtype)
             return out_1N if bias is None else out_1N + bias
 
         one_token.takes_rows = True  # type: ignore[attr-defined]

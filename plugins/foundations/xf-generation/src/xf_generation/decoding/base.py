@@ -81,27 +81,33 @@ class Ending:
         self.ends = torch.cat(tokens).to(run.tokens.device) if tokens else None
         self.pads = any(hasattr(c, "eos_token_id") for c in run.criteria) and run.pad_token is not None
         self.unfinished_B = torch.ones(run.tokens.shape[0], dtype=torch.long, device=run.tokens.device)
+        self._ids = frozenset(self.ends.tolist()) if self.ends is not None else frozenset()
+        # where reading a token costs nothing, a row that ends is noticed without tensors
+        self._on_cpu = run.tokens.device.type == "cpu"
+        self._any_ended = False
         self._bounds = [
             c for c in run.criteria if type(c) is MaxLengthCriteria and c.max_position_embeddings is not None
         ]
 
     def fill(self, next_B: Tensor) -> Tensor:
         """The chosen tokens, with padding in rows that have ended."""
-        if not self.pads:
+        if not self.pads or (self._on_cpu and not self._any_ended):
             return next_B
         return next_B * self.unfinished_B + self.run.pad_token * (1 - self.unfinished_B)
 
     def update(self, tokens_BT: Tensor, next_B: Tensor, scores: Any) -> bool:
         """Note which rows ended with next_B, the last of tokens_BT; True as long as one goes on."""
-        if self.ends is not None:
+        if self.ends is not None and not (self._on_cpu and self._ids.isdisjoint(next_B.tolist())):
+            self._any_ended = True
             ended = next_B == self.ends if len(self.ends) == 1 else torch.isin(next_B, self.ends)
             self.unfinished_B = self.unfinished_B & ~ended
         for criterion in self.others:
             self.unfinished_B = self.unfinished_B & ~torch.as_tensor(
                 criterion(tokens_BT, scores), device=self.unfinished_B.device
             )
+            self._any_ended = True
         if self.max_length is not None and tokens_BT.shape[1] >= self.max_length:
             return False
-        if self.ends is None and not self.others:
+        if not (self.others or self.ends is not None) or (self._on_cpu and not self._any_ended):
             return True
         return bool(self.unfinished_B.any())
