@@ -27,7 +27,9 @@ class TapasPreTrainedModel(PreTrainedModel):
 
     config_class = TapasConfig
     base_model_prefix = "tapas"
-    ignore_unexpected: ClassVar = ("*embeddings.position_ids",)  # 0, 1, 2 ... that early checkpoints hold
+    ignore_unexpected: ClassVar[tuple[str, ...]] = (
+        "*embeddings.position_ids",
+    )  # 0, 1, 2 ... that early checkpoints hold
 
 
 class TapasEmbeddings(TextEmbeddings):
@@ -115,6 +117,18 @@ class TapasLMPredictionHead(nn.Module):
         return self.decoder(self.transform(x_BTC))
 
 
+class TapasOnlyMLMHead(nn.Module):
+    """The checkpoint's `cls`."""
+
+    def __init__(self, config: TapasConfig) -> None:
+        super().__init__()
+        self.predictions = TapasLMPredictionHead(config)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, V)."""
+        return self.predictions(x_BTC)
+
+
 class TapasForMaskedLM(TextForMaskedLM, TapasPreTrainedModel):
     """TAPAS with vocabulary scores for every token."""
 
@@ -124,11 +138,10 @@ class TapasForMaskedLM(TextForMaskedLM, TapasPreTrainedModel):
     always_tied_weights: ClassVar = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
 
     def build_head(self, config: TapasConfig) -> None:
-        self.cls = nn.Module()
-        self.cls.predictions = TapasLMPredictionHead(config)
+        self.cls = TapasOnlyMLMHead(config)
 
     def lm_logits(self, x_BTC: Tensor) -> Tensor:
-        return self.cls.predictions(x_BTC)
+        return self.cls(x_BTC)
 
     def get_output_embeddings(self) -> nn.Module:
         return self.cls.predictions.decoder

@@ -189,6 +189,7 @@ class TapasForQuestionAnswering(TapasPreTrainedModel):
                 raise ValueError("A model with operators needs aggregation_labels, or use_answer_as_supervision.")
             extra_B = losses.aggregation_loss(aggregation_BA, aggregation_labels) * config.aggregation_loss_weight
             return total + extra_B.mean()
+        assert float_answer is not None and numeric_values is not None and numeric_values_scale is not None
         extra_B = losses.unknown_aggregation_loss(aggregation_BA, mask_B) * config.aggregation_loss_weight
         mask_BT = cells.mask_BT * table_mask_BT
         expected_B = losses.expected_answer(

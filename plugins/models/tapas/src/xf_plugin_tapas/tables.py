@@ -129,7 +129,7 @@ class TokenizedTable:
 
     def find(self, pieces: Sequence[Piece], answers: Iterable[list[str]]) -> list[int]:
         """1 at the tokens that are the texts of an answer (given as tokens), wherever they are in a cell."""
-        starts = {}
+        starts: dict[tuple[int, int], int] = {}
         for i, piece in enumerate(pieces):
             starts.setdefault((piece.row, piece.column), i)
         labels = [0] * len(pieces)

@@ -212,7 +212,7 @@ class TapasTokenizer(PreTrainedTokenizer):
     def encode_plus(  # type: ignore[override]
         self,
         table: Any,
-        query: str | None = None,
+        query: Any = None,
         answer_coordinates: Sequence[Coordinates] | None = None,
         answer_text: Sequence[str] | None = None,
         **options: Any,

@@ -162,10 +162,11 @@ def sort_key(values: Iterable[Value]) -> Callable[[Value], Any] | None:
     values = list(values)
     if len({type(value) for value in values}) != 1:
         return None
-    if isinstance(values[0], float):
+    dates: list[Any] = [value for value in values if not isinstance(value, float)]
+    if not dates:
         return lambda value: value
-    parts = [i for i in range(3) if all(value[i] is not None for value in values)]  # type: ignore[index]
-    return (lambda date: tuple(date[part] for part in parts)) if parts else None
+    parts = [i for i in range(3) if all(date[i] is not None for date in dates)]
+    return (lambda date: tuple(date[part] for part in parts)) if parts else None  # type: ignore[index]
 
 
 def ranks(values: Mapping[int, Value]) -> dict[int, tuple[int, int]]:

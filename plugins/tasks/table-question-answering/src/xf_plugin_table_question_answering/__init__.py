@@ -1,0 +1,1 @@
+"""The task table-question-answering for xf."""
