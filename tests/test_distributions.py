@@ -1,5 +1,6 @@
 """Each distribution is whole by itself: what it holds, what it requires, and that it installs alone from its wheel."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -115,3 +116,40 @@ def test_a_source_distribution_can_be_built(tmp_path):
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     (archive,) = tmp_path.glob("*.tar.gz")
     assert any(name.endswith("/codebooks.npz") for name in tarfile.open(archive).getnames())
+
+
+def test_what_tests_import_is_declared():
+    """`make test-alone` runs each distribution's tests with what it declares; this finds what was forgotten at once."""
+    by_name = {p.name: p for p in PACKAGES}
+    owner = {p.import_name: p.name for p in PACKAGES}
+    symbols, modules = {}, {}
+    for package in PACKAGES:
+        for group, entries in package.entry_points.items():
+            for name, target in entries.items():
+                symbols.setdefault(target.partition(":")[2], set()).add(package.name)
+                if group == "xf.v1.module":
+                    modules[name] = package.name
+    missing = []
+    for package in PACKAGES:
+        wanted = [tree.requirement_name(r) for r in package.tests]
+        extras = [r for r in package.tests if "[" in r]
+        wanted += [tree.requirement_name(o) for r in extras for o in by_name[tree.requirement_name(r)].optional]
+        have = {p.name for p in tree.closure([package.name, *(name for name in wanted if name in by_name)])}
+        for path in (package.folder / "tests").glob("test_*.py"):
+            for module, name in _imports(path):
+                providers = {owner[module.split(".")[0]]} if module.split(".")[0] in owner else set()
+                if module == "xf":
+                    providers = symbols.get(name, set())
+                elif module.removeprefix("xf.") in modules:
+                    providers = {modules[module.removeprefix("xf.")]}
+                if providers and not providers & have:
+                    missing.append(f"{package.name}: {path.name} needs {' or '.join(sorted(providers))}")
+    assert not missing, "\n".join(sorted(set(missing)))
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
