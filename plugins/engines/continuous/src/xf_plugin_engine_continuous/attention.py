@@ -23,13 +23,9 @@ from xf.interfaces.attention import AttentionBackend, AttentionInterface, Attent
 from xf.interfaces.mask import MaskBuilder, MaskFunction, causal_mask_function
 from xf.interfaces.model import PreTrainedModel
 
-from .cache import PagedCache
+from .cache import CannotBatch, PagedCache
 
 _CACHE: ContextVar[PagedCache | None] = ContextVar("paged_cache", default=None)
-
-
-class CannotBatch(ValueError):
-    """The model, or a setting, does not go with continuous batching."""
 
 
 @dataclass

@@ -16,6 +16,10 @@ from torch import Tensor
 from xf.interfaces.cache import Cache
 
 
+class CannotBatch(ValueError):
+    """The model, or a setting, does not go with continuous batching."""
+
+
 @dataclass
 class Segment:
     """One request's tokens in a step.
@@ -65,8 +69,16 @@ class PagedCache(Cache):
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, cache_kwargs: dict[str, Any] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Store the tokens of the batch, (1, G, N, D); returns them. What they attend to, `view` shows."""
+        """Store the tokens of the batch, (1, G, N, D); returns them. What they attend to, `view` shows.
+
+        Raises: CannotBatch if the layer before has not attended through `view`.
+        """
         assert self.batch is not None, "begin(batch) comes before the forward"
+        if self._updated is not None:
+            raise CannotBatch(
+                f"Layer {self._updated} does not attend through its attention backend: this model cannot be batched "
+                "continuously. Use generate()."
+            )
         self._keys[layer_idx].index_copy_(2, self.batch.slots, key_states)
         self._values[layer_idx].index_copy_(2, self.batch.slots, value_states)
         self._updated = layer_idx

@@ -17,8 +17,8 @@ from xf.interfaces.attention import AttentionModule
 from xf.interfaces.cache import DynamicCache, DynamicLayer, layer_kinds
 from xf_generation.stepping import forward_parameters
 
-from .attention import CannotBatch, attending_to, paged_twin
-from .cache import Batch, PagedCache, Segment
+from .attention import attending_to, paged_twin
+from .cache import Batch, CannotBatch, PagedCache, Segment
 from .configuration import ContinuousBatchingConfig
 from .pool import PagePool
 from .requests import Request, RequestStatus

@@ -19,7 +19,7 @@ from xf_generation.scores import check_scores
 from xf_generation.settle import EXTRA, settle_config, settle_generators, settle_lengths, settle_tokens
 from xf_generation.stopping import EosTokenCriteria, MaxLengthCriteria
 
-from .attention import CannotBatch
+from .cache import CannotBatch
 
 logger = logging.get_logger(__name__)
 
