@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Dataset
 
+import xf.pipelines  # noqa: F401 - a documented path, found before a test hides what is installed
 from xf import PIPELINE_REGISTRY, ChunkPipeline, Pipeline, PipelineDataFormat, PipelineException, pipeline
 from xf.outputs import BaseModelOutput, ModelOutput
 from xf.plugins import PluginNotInstalledError, known, registry
