@@ -266,6 +266,20 @@ def test_a_draft_that_is_wrong_is_forgotten() -> None:
     assert allowed(digit, digit, digit) == {x} and allowed() == first
 
 
+@pytest.mark.parametrize("draft", ["prompt", "model"])
+@pytest.mark.parametrize("sampling", [{}, {"do_sample": True, "seed": 3}])
+def test_drafts_change_nothing(draft: str, sampling: dict[str, Any]) -> None:
+    torch.manual_seed(9)
+    drafts: dict[str, Any] = {"prompt_lookup_num_tokens": 5}
+    if draft == "model":
+        drafts = {"assistant_model": xf.LlamaForCausalLM(llama().config).eval()}
+    prompt = ('{"name": "Ada", "age": 36, "flags": [true]} and {"name": "Bo',)
+    (found,) = answers(prompts=prompt, json_schema=PERSON, max_new_tokens=600, **drafts, **sampling)
+    jsonschema.validate(json.loads(found), PERSON)
+    if not sampling:
+        assert found == answers(prompts=prompt, json_schema=PERSON, max_new_tokens=600)[0]
+
+
 def test_threads_share_a_tokenizer_and_a_model() -> None:
     jobs = [{"regex": f"{'abcdefgh'[i]}{{{i + 1}}}[0-9]", "seed": i, "do_sample": True} for i in range(8)]
     expected = [answers(**job) for job in jobs]
