@@ -26,7 +26,15 @@ def _count(name: str, value: Any) -> int:
 
 
 def only(scores: Tensor, tokens: Tensor) -> Tensor:
-    """Scores (B, V) that leave nothing but `tokens`: 0 for them, -inf for all others."""
+    """Scores (B, V) that leave nothing but `tokens`: 0 for them, -inf for all others.
+
+    Raises: ValueError for tokens that the vocabulary does not have.
+    """
+    if bool((tokens >= scores.shape[-1]).any()):
+        raise ValueError(
+            f"The forced tokens {tokens.tolist()} (forced_bos_token_id, forced_eos_token_id) are outside of the "
+            f"vocabulary of {scores.shape[-1]}: are the settings those of this model?"
+        )
     forced = torch.full_like(scores, -math.inf)
     forced[:, tokens.to(scores.device)] = 0.0
     return forced
