@@ -1,0 +1,1 @@
+"""CANINE for xf."""
