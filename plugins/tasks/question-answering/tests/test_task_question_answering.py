@@ -49,3 +49,17 @@ def test_the_answer_stands_where_it_is_said_to_stand(pipe):
     context = "hello world, my name is sarah and i live in london."
     for answer in pipe(question="who", context=context, top_k=5):
         assert context[answer["start"] : answer["end"]] == answer["answer"]
+
+
+def test_batches_of_questions_of_different_lengths_give_the_same(pipe):
+    inputs = [{"question": "hello?", "context": "world " * n + "a b"} for n in (2, 3, 9, 4, 40, 2)]
+    for options in ({}, {"top_k": 3, "align_to_words": False}):
+        together, singly = pipe(inputs, batch_size=4, **options), [pipe(item, **options) for item in inputs]
+        assert same(plain(together), plain(singly))
+
+
+def test_answers_of_several_windows_with_one_text_are_one(pipe):
+    item = {"question": "hello?", "context": "world a " * 30}
+    found = pipe(item, top_k=5, align_to_words=False, max_seq_len=24, doc_stride=8)
+    texts = [answer["answer"].lower() for answer in found]
+    assert len(set(texts)) == len(texts)

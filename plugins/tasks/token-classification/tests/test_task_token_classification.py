@@ -50,3 +50,8 @@ def test_an_input_of_another_kind_is_an_error_that_says_so(pipe):
         pipe(7)
     with pytest.raises(ValueError, match="nonsense"):
         pipe("hello", aggregation_strategy="nonsense")
+
+
+def test_one_input_of_words_gives_a_list_of_one_result(pipe):
+    (found,) = pipe(["hello", "world"], is_split_into_words=True, ignore_labels=[])
+    assert [token["word"] for token in found] == ["hello", "world"]

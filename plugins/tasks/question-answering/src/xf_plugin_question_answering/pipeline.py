@@ -157,13 +157,7 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         answers: list[dict[str, Any]] = []
         null_score = 1_000_000.0  # greater than any product of probabilities
         for window in model_outputs:
-            mask = window.get("attention_mask")
-            start_T, end_T = scores_of(
-                window["start"][0].float().numpy(),
-                window["end"][0].float().numpy(),
-                window["p_mask"],
-                mask[0].numpy() if mask is not None else None,
-            )
+            start_T, end_T = self._scores(window)
             if handle_impossible_answer:
                 null_score = min(null_score, float(start_T[0] * end_T[0]))
             start_T[0] = end_T[0] = 0.0
@@ -171,12 +165,24 @@ class QuestionAnsweringPipeline(ChunkPipeline):
             count = top_k * 2 + EXTRA if align_to_words else top_k
             for span in best_spans(start_T, end_T, window["p_mask"], count, max_answer_len):
                 answers.append(self._answer(span, window, align_to_words))
-        if align_to_words:
-            answers = _merged(answers)
+        answers = _merged(answers)
         if handle_impossible_answer:
             answers.append({"score": null_score, "start": 0, "end": 0, "answer": ""})
         answers = sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
         return answers[0] if len(answers) == 1 else answers
+
+    def _scores(self, window: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of the tokens of a window, without what a batch added to it."""
+        count = len(window["p_mask"])
+        side = self.padding_side or self.tokenizer.padding_side
+        own = slice(count) if side == "right" else slice(-count, None)
+        mask = window.get("attention_mask")
+        return scores_of(
+            window["start"][0].float().numpy()[own],
+            window["end"][0].float().numpy()[own],
+            window["p_mask"],
+            None if mask is None else mask[0].numpy()[own],
+        )
 
     def _answer(self, span: Span, window: dict[str, Any], align_to_words: bool) -> dict[str, Any]:
         encoding, context = window["encoding"], window["example"]["context"]

@@ -100,7 +100,7 @@ class TokenClassificationPipeline(ChunkPipeline):
         """
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words", False))
         if split and isinstance(inputs, (list, tuple)) and all(isinstance(word, str) for word in inputs):
-            return super().__call__([list(inputs)], **kwargs)[0]
+            return super().__call__([list(inputs)], **kwargs)
         if isinstance(inputs, tuple):
             inputs = list(inputs)
         offsets = kwargs.get("offset_mapping")
