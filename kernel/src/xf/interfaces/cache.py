@@ -9,6 +9,7 @@ offloaded, quantized and paged ones are plugins in `xf.v1.cache`.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -451,7 +452,7 @@ class DynamicCache(Cache):
 def _dynamic_factories(config: Any) -> list[LayerFactory]:
     def factory(kind: str) -> LayerFactory:
         if kind == "sliding_attention":
-            return lambda: DynamicSlidingWindowLayer(config.sliding_window)
+            return functools.partial(DynamicSlidingWindowLayer, config.sliding_window)
         return DynamicLayer
 
     return [factory(kind) for kind in layer_kinds(config)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 import xf
+from xf.plugins import registry
 from xf_testing.tiny import fill_weights
 
 torch.set_num_threads(1)
@@ -132,6 +135,23 @@ def test_a_cache_goes_on_with_the_next_turn(kind: str) -> None:
     assert seen[0] == 4 and torch.equal(again, model.generate(turn, max_new_tokens=5, eos_token_id=None))
 
 
+@pytest.mark.parametrize("kind", ["dynamic", "static", "hybrid", "offloaded", "offloaded_static", "affine_quantized"])
+def test_a_prefix_is_read_once_for_many_texts(kind: str) -> None:
+    """A copy of a filled cache goes on by itself; so does one that was written to a file."""
+    model, prefix = model_of(gemma3), PROMPT[:1, :6]
+    options = {"batch_size": 1, "max_length": 30, "device": model.device, "dtype": model.dtype}
+    made = xf.DynamicCache if kind == "dynamic" else registry("cache").get(kind)
+    extra = {"residual_length": 64} if "quantized" in kind else {}
+    cache = made.for_generation(model.config, **options, **extra)
+    with torch.no_grad():
+        model(prefix, past_key_values=cache, use_cache=True)
+    for text, other in ((PROMPT[:1], copy.deepcopy(cache)), (PROMPT[1:], pickle.loads(pickle.dumps(cache)))):
+        text = torch.cat([prefix, text[:, 6:]], dim=1)
+        found = model.generate(text, past_key_values=other, max_new_tokens=6, eos_token_id=None)
+        assert torch.equal(found, model.generate(text, max_new_tokens=6, eos_token_id=None))
+    assert cache.get_seq_length() == 6
+
+
 def test_a_cache_that_was_filled_for_one_row_serves_many() -> None:
     model, prefix = model_of(llama), PROMPT[:1, :6]
     cache = fed(model, prefix, xf.DynamicCache())
@@ -176,6 +196,9 @@ def test_what_does_not_fit_is_refused() -> None:
         model.generate(PROMPT, max_new_tokens=40, **roomy)
     with pytest.raises(ValueError, match="Give either past_key_values or cache_implementation"):
         model.generate(PROMPT, past_key_values=full, cache_implementation="static", max_new_tokens=5)
+    for name in ("mamba", "offloaded_processor"):
+        with pytest.raises(ValueError, match=f"cache_implementation='{name}': LlamaForCausalLM cannot keep"):
+            model.generate(PROMPT, cache_implementation=name, max_new_tokens=5)
     with pytest.raises(ValueError, match="cache_implementation is 'sttatic', which no installed plugin offers"):
         model.generate(PROMPT, cache_implementation="sttatic", max_new_tokens=5)
 

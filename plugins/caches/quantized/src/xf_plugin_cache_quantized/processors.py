@@ -5,6 +5,7 @@ Shapes: B batch, G key-value heads, T tokens, D head width; a block is (B, G, T,
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -55,7 +56,7 @@ class QuantizedCacheProcessor(CacheProcessor):
         if cache.layers or any(factory is not DynamicLayer for factory in cache._factories):
             kinds = sorted({getattr(factory, "__name__", repr(factory)) for factory in cache._factories})
             raise ValueError(f"Only a growing cache whose layers keep every token can be quantized, not {kinds}.")
-        cache._factories = [lambda: QuantizedLayer(self)]
+        cache._factories = [functools.partial(QuantizedLayer, self)]
 
     def validate(self) -> None:
         """Check the settings."""

@@ -73,8 +73,8 @@ class SlidingWindowCache(StaticCache):
             raise ValueError("A sliding-window cache needs config.sliding_window; use 'static' for this model.")
         if kind != "sliding_attention" and window < length:
             raise ValueError(
-                f"Every layer of a sliding-window cache forgets what is {window} tokens back, but the model has layers of "
-                f"kind {kind!r}, which see all {length}: use 'hybrid' for this model."
+                f"Every layer of a sliding-window cache forgets what is {window} tokens back, but the model has layers "
+                f"of kind {kind!r}, which see all {length}: use 'hybrid' for this model."
             )
         return SlidingWindowLayer(window, length, **common)
 

@@ -77,6 +77,8 @@ def _named(name: str, text_config: Any, rows: int, length: int, model: Any, opti
     if name in ("dynamic", "dynamic_full"):
         return DynamicCache()
     kind = registry("cache").get(name)
+    if not hasattr(kind, "for_generation"):
+        raise ValueError(f"cache_implementation={name!r}: {type(model).__name__} cannot keep keys and values in it.")
     options = {key: value for key, value in options.items() if key not in _ROWS}
     made: Cache = kind.for_generation(
         text_config, batch_size=rows, max_length=length, device=model.device, dtype=model.dtype, **options

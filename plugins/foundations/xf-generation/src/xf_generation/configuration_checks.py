@@ -141,7 +141,7 @@ def _check_objects(config: Any) -> None:
         watermark.validate()
     name = config.cache_implementation
     if name is not None and name not in _CACHE_NAMES and registry("cache").find(name) is None:
-        names = sorted({*_CACHE_NAMES, *registry("cache").names()})
+        names = sorted({*_CACHE_NAMES, *(n for n in registry("cache").names() if not n.endswith("_processor"))})
         raise ValueError(f"cache_implementation is {name!r}, which no installed plugin offers; here are {names}.")
     for name in _ARGUMENTS:
         if hasattr(config, name):
