@@ -46,8 +46,8 @@ def load_balancing_loss(
 ) -> Tensor:
     """E times the sum over experts of (share of tokens) x (mean probability) (arXiv:2101.03961, equations 4 to 6).
 
-    router_logits: (N, E) of each layer. attention_mask (B, T): padding is not counted. Normaliser: tokens of all
-    layers.
+    router_logits: (N, E) of each layer. attention_mask (B, K), its last columns those of the tokens: padding is not
+    counted. Normaliser: tokens of all layers.
     """
     logits = torch.cat([layer.to(router_logits[0].device) for layer in router_logits])
     probabilities = logits.softmax(dim=-1)
@@ -55,7 +55,8 @@ def load_balancing_loss(
     if attention_mask is None or attention_mask.ndim != 2:
         share_XE, mean_E = chosen.mean(dim=0), probabilities.mean(dim=0)
     else:
-        real = attention_mask.reshape(-1).to(logits).repeat(len(router_logits))
+        tokens = router_logits[0].shape[0] // attention_mask.shape[0]
+        real = attention_mask[:, -tokens:].reshape(-1).to(logits).repeat(len(router_logits))
         share_XE = (chosen * real[:, None, None]).sum(dim=0) / real.sum()
         mean_E = (probabilities * real[:, None]).sum(dim=0) / real.sum()
     return (share_XE * mean_E).sum() * num_experts
@@ -131,7 +132,8 @@ class MoeDecoderModel(DecoderModel):
                 cache_position=cache_position,
                 output_attentions=output_attentions,
             )
-            seen.weights(weights)
+            if weights is not None:  # layers without attention have none
+                seen.weights(weights)
             if router_logits is not None:
                 routed.append(router_logits)
         x_BTC = getattr(self, self.norm_name)(x_BTC)
