@@ -37,15 +37,20 @@ def without_last(outputs: Any) -> dict[str, Any]:
 
 
 class Seq2SeqWithHead(Seq2SeqPreTrainedModel):
-    """A body under `model`."""
+    """A body of `body_class` under `base_model_prefix`, and a head."""
 
     body_class: ClassVar[type[Seq2SeqModel]]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.model = self.body_class(self.config)
+        setattr(self, self.base_model_prefix, self.body_class(self.config))
         self.build_head(config)
         self.post_init()
+
+    @property
+    def body(self) -> Seq2SeqModel:
+        """The encoder-decoder without its head."""
+        return getattr(self, self.base_model_prefix)
 
     def build_head(self, config: Any) -> None:
         """Create the head's modules."""
@@ -53,16 +58,17 @@ class Seq2SeqWithHead(Seq2SeqPreTrainedModel):
 
     def get_encoder(self) -> nn.Module:
         """The encoder."""
-        return self.model.get_encoder()
+        return self.body.get_encoder()
 
     def get_decoder(self) -> nn.Module:
         """The decoder."""
-        return self.model.get_decoder()
+        return self.body.get_decoder()
 
 
 class Seq2SeqForConditionalGeneration(Seq2SeqWithHead):
     """Next-token logits of the decoder; families mix in GenerationMixin."""
 
+    output_class: ClassVar[Any] = Seq2SeqLMOutput
     tied_weights: ClassVar = {"lm_head.weight": "model.shared.weight"}
     allow_missing: ClassVar = ("final_logits_bias",)  # zeros that early checkpoints leave out
 
@@ -113,7 +119,7 @@ class Seq2SeqForConditionalGeneration(Seq2SeqWithHead):
             use_cache = False
             if decoder_input_ids is None and decoder_inputs_embeds is None:
                 decoder_input_ids = self.shift_labels(labels)
-        outputs = self.model(
+        outputs = self.body(
             input_ids,
             attention_mask=attention_mask,
             decoder_input_ids=decoder_input_ids,
@@ -136,7 +142,7 @@ class Seq2SeqForConditionalGeneration(Seq2SeqWithHead):
     def answer(self, outputs: Any, labels: Tensor | None, num_items_in_batch: Any = None) -> Seq2SeqLMOutput:
         """The body's outputs and labels -> logits and loss."""
         logits_BTV = self.logits(outputs.last_hidden_state)
-        return Seq2SeqLMOutput(
+        return self.output_class(
             loss=None if labels is None else token_loss(logits_BTV, labels, num_items_in_batch),
             logits=logits_BTV,
             **without_last(outputs),
@@ -172,6 +178,7 @@ def last_end_places(input_ids_BS: Tensor, eos_token_id: int) -> Tensor:
 class Seq2SeqForSequenceClassification(Seq2SeqWithHead):
     """Classifies a text by the decoder's state at its last end token (arXiv:1910.13461, section 3.1)."""
 
+    output_class: ClassVar[Any] = Seq2SeqSequenceClassifierOutput
     ignore_unexpected: ClassVar = (*LEFTOVERS, *LM_WEIGHTS)
 
     def build_head(self, config: Any) -> None:
@@ -203,7 +210,7 @@ class Seq2SeqForSequenceClassification(Seq2SeqWithHead):
         which do not show where the end is.
         """
         self.check_ids(input_ids)
-        outputs = self.model(
+        outputs = self.body(
             input_ids,
             attention_mask=attention_mask,
             decoder_input_ids=decoder_input_ids,
@@ -231,7 +238,7 @@ class Seq2SeqForSequenceClassification(Seq2SeqWithHead):
         places_B = last_end_places(input_ids, self.config.eos_token_id)
         x_BTC = outputs.last_hidden_state
         logits_BN = self.classification_head(x_BTC[torch.arange(len(places_B), device=x_BTC.device), places_B])
-        return Seq2SeqSequenceClassifierOutput(
+        return self.output_class(
             loss=None if labels is None else classification_loss(logits_BN, labels, self.config),
             logits=logits_BN,
             **without_last(outputs),
@@ -241,6 +248,7 @@ class Seq2SeqForSequenceClassification(Seq2SeqWithHead):
 class Seq2SeqForQuestionAnswering(Seq2SeqWithHead):
     """Marks the span of an answer in the decoder's text, which is the encoder's by default."""
 
+    output_class: ClassVar[Any] = Seq2SeqQuestionAnsweringModelOutput
     ignore_unexpected: ClassVar = (*LEFTOVERS, *LM_WEIGHTS)
 
     def __init__(self, config: Any) -> None:
@@ -272,7 +280,7 @@ class Seq2SeqForQuestionAnswering(Seq2SeqWithHead):
     ) -> Seq2SeqQuestionAnsweringModelOutput:
         """As the body, and: start_positions, end_positions (B,); positions outside of the text give no loss."""
         training = start_positions is not None and end_positions is not None
-        outputs = self.model(
+        outputs = self.body(
             input_ids,
             attention_mask=attention_mask,
             decoder_input_ids=decoder_input_ids,
@@ -298,9 +306,7 @@ class Seq2SeqForQuestionAnswering(Seq2SeqWithHead):
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = question_answering_loss(start_BT, end_BT, start_positions, end_positions)
-        return Seq2SeqQuestionAnsweringModelOutput(
-            loss=loss, start_logits=start_BT, end_logits=end_BT, **without_last(outputs)
-        )
+        return self.output_class(loss=loss, start_logits=start_BT, end_logits=end_BT, **without_last(outputs))
 
 
 class Seq2SeqDecoderWrapper(Seq2SeqPreTrainedModel):

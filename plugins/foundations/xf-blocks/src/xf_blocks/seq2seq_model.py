@@ -88,7 +88,6 @@ class Seq2SeqStack(Seq2SeqPreTrainedModel):
         width, depth = config.d_model, config.decoder_layers if decoder else config.encoder_layers
         self.layerdrop = config.decoder_layerdrop if decoder else config.encoder_layerdrop
         self.dropout = nn.Dropout(config.dropout)
-        self.embed_scale = width**0.5 if config.scale_embedding else 1.0
         self.embed_tokens = self.build_tokens(config, vocab_size)
         if embed_tokens is not None:
             self.embed_tokens.weight = embed_tokens.weight
@@ -345,7 +344,13 @@ def seq2seq_output(encoded: Any, decoded: Any) -> Seq2SeqModelOutput:
     )
 
 
-class ScaledOutsideEncoder(Seq2SeqEncoder):
+class _ScaledOutside(Seq2SeqStack):
+    def build(self, config: Any, vocab_size: int, embed_tokens: nn.Embedding | None, decoder: bool) -> None:
+        super().build(config, vocab_size, embed_tokens, decoder)
+        self.embed_scale = config.d_model**0.5 if config.scale_embedding else 1.0
+
+
+class ScaledOutsideEncoder(_ScaledOutside, Seq2SeqEncoder):
     """An encoder that itself multiplies the embeddings it looks up by sqrt(C), where config.scale_embedding."""
 
     def tokens(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
@@ -353,7 +358,7 @@ class ScaledOutsideEncoder(Seq2SeqEncoder):
         return x_BTC * self.embed_scale if inputs_embeds is None else x_BTC
 
 
-class ScaledOutsideDecoder(Seq2SeqDecoder):
+class ScaledOutsideDecoder(_ScaledOutside, Seq2SeqDecoder):
     """A decoder that multiplies embeddings by sqrt(C), those it is given as well, where config.scale_embedding."""
 
     def tokens(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
