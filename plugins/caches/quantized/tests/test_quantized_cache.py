@@ -174,6 +174,14 @@ def test_settings_as_data(tmp_path: Path) -> None:
         QuantizedCacheConfig(nbits=7).validate()
 
 
+def test_generate_computes_in_the_dtype_of_the_model_or_in_the_given_one() -> None:
+    place = {"batch_size": 1, "max_length": 9, "device": torch.device("cpu"), "dtype": torch.bfloat16}
+    made = AffineQuantizedCache.for_generation(None, **place)
+    assert made.cache_processor.compute_dtype == torch.bfloat16
+    made = AffineQuantizedCache.for_generation(None, **place, compute_dtype="float32")
+    assert made.cache_processor.compute_dtype == torch.float32
+
+
 def test_documented_names() -> None:
     assert issubclass(xf.QuantoQuantizedCache, DynamicCache) and issubclass(xf.HQQQuantizedCache, xf.QuantizedCache)
     assert issubclass(xf.QuantoQuantizedCacheProcessor, QuantizedCacheProcessor)

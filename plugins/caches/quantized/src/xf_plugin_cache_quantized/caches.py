@@ -34,8 +34,8 @@ class QuantizedCache(DynamicCache):
     def for_generation(
         cls, config: Any, *, batch_size: int, max_length: int, device: torch.device, dtype: torch.dtype, **options: Any
     ) -> QuantizedCache:
-        """As `generate` makes it; options are those of the constructor. Computes in the model's dtype."""
-        return cls(**{**options, "compute_dtype": dtype, "device": device})
+        """As `generate` makes it; options are those of the constructor. compute_dtype is the model's if not given."""
+        return cls(**{"compute_dtype": dtype, **options, "device": device})
 
 
 class QuantoQuantizedCache(QuantizedCache):
