@@ -28,7 +28,9 @@ from .text_heads import (
     TextModelWithHead,
 )
 
-_FLAGS = ("output_attentions", "output_hidden_states")
+_FLAGS = ("use_mems", "output_attentions", "output_hidden_states")
+# of a body that decodes too: a head that classifies has no use for them
+_DECODING = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values", "use_cache", "cache_position")
 Forward = Callable[..., Any]
 
 
@@ -63,7 +65,8 @@ class EncoderWithHead(TextModelWithHead):
 
 def head_forward(body_class: type[PreTrainedModel], own_inputs: tuple[str, ...]) -> Forward:
     """A forward with the parameters of the body's forward, and before its flags `own_inputs`."""
-    parameters = list(inspect.signature(body_class.forward).parameters.values())
+    taken = inspect.signature(body_class.forward).parameters.values()
+    parameters = [parameter for parameter in taken if parameter.name not in _DECODING]
     place = next(i for i, parameter in enumerate(parameters) if parameter.name in _FLAGS)
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD
     own = [inspect.Parameter(name, named, default=None, annotation="Tensor | None") for name in own_inputs]
