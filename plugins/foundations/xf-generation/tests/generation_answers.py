@@ -67,6 +67,8 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], int]] = {  # class, config cla
     "t5": ("T5ForConditionalGeneration", "T5Config", _T5, 0),
     "t5_draft": ("T5ForConditionalGeneration", "T5Config", {**_T5, "num_layers": 1}, 0),
     "whisper": ("WhisperForConditionalGeneration", "WhisperConfig", _WHISPER, 0),
+    "whisper_draft": ("WhisperForConditionalGeneration", "WhisperConfig", {**_WHISPER, "decoder_layers": 1}, 0),
+    "whisper_decoder": ("WhisperForCausalLM", "WhisperConfig", {**_WHISPER, "decoder_layers": 1}, 0),
 }
 
 

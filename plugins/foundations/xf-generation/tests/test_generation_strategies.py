@@ -19,6 +19,8 @@ FILES = sorted((HERE / "goldens").glob("generation_*.safetensors"))
 
 
 def answers_module() -> ModuleType:
+    if "generation_answers" in sys.modules:  # another file of tests has loaded it, with its models
+        return sys.modules["generation_answers"]
     spec = importlib.util.spec_from_file_location("generation_answers", HERE / "generation_answers.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
