@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from xf.interfaces.attention import AttentionModule
+from xf.interfaces.attention import AttentionModule, sdpa_attention
 from xf.interfaces.cache import Cache, layer_kinds
 
 from .direct import direct, direct_form, rows_form
 from .fusing import fused_form
+from .products import computes_in_float32
 from .rotary import Rotation, rotate
 
 
@@ -138,11 +139,17 @@ def _attention(attention: DecoderAttention) -> Callable[..., tuple[Tensor, None]
         {"scaling": attention.scaling, "dropout": 0.0} | attention.kernel_options,
     )
     layer_idx = attention.layer_idx
+    # torch's kernel for one query takes three times as long in emulated half precision as in float32
+    first = next(attention.parameters(), None)
+    widens = first is not None and kernel is sdpa_attention and computes_in_float32(first.dtype, first.device.type)
 
     def forward(x: Tensor, rotation: Rotation, mask: Any, cache: Cache, cache_position: Tensor | None) -> Any:
         q_BHTD, k_BGKD, v_BGKD = turned(x, rotation)
         where = None if cache_position is None else {"cache_position": cache_position}
         k_BGKD, v_BGKD = cache.update(k_BGKD, v_BGKD, layer_idx, where)
+        if widens and mask is None and x.ndim == 2:
+            wide_BTHD = kernel(attention, q_BHTD.float(), k_BGKD.float(), v_BGKD.float(), None, **options)[0]
+            return output(wide_BTHD.to(x.dtype).flatten(1)), None
         attended_BTHD = kernel(attention, q_BHTD, k_BGKD, v_BGKD, mask, **options)[0]
         return output(attended_BTHD.flatten(2) if x.ndim == 3 else attended_BTHD.flatten(1)), None
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
+
+from .products import product
 
 Builder = Callable[[Any], Callable[..., Any]]
 _BUILDERS: dict[Any, Builder] = {}
@@ -76,13 +77,7 @@ def takes_rows(form: Callable[..., Any]) -> bool:
 
 @direct_form(nn.Linear)
 def _linear(module: nn.Linear) -> Callable[[Tensor], Tensor]:
-    linear, weight, bias = F.linear, module.weight, module.bias
-    if weight.dtype != torch.float32 or type(weight) is not nn.Parameter:  # a subclass of tensors has a way of its own
-        return rows_form(lambda x: linear(x, weight, bias))
-    columns, mm, addmm = weight.detach().t(), torch.mm, torch.addmm  # what linear comes down to, at a part of the cost
-    if bias is None:
-        return rows_form(lambda x: mm(x, columns) if x.ndim == 2 else linear(x, weight))
-    return rows_form(lambda x: addmm(bias, x, columns) if x.ndim == 2 else linear(x, weight, bias))
+    return rows_form(product(module.weight, module.bias))
 
 
 @direct_form(nn.Embedding)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .direct import direct, rows_form
+from .products import product
 
 _KEPT = "_fused"  # attribute of the parent, outside of its modules: {names: (the modules that were fused, the whole)}
 
@@ -80,15 +80,6 @@ def fused_form(parent: nn.Module, names: tuple[str, ...]) -> Callable[[Tensor], 
     if weight is None:
         return None
     if parts[0].bias is None:
-        return _product(weight, None) if all(part.bias is None for part in parts) else None
+        return rows_form(product(weight, None)) if all(part.bias is None for part in parts) else None
     bias = _side_by_side([part.bias for part in parts]) if all(part.bias is not None for part in parts) else None
-    return None if bias is None else _product(weight, bias)
-
-
-def _product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    linear, columns, mm, addmm = F.linear, weight.t(), torch.mm, torch.addmm
-    if weight.dtype != torch.float32:
-        return rows_form(lambda x: linear(x, weight, bias))
-    if bias is None:
-        return rows_form(lambda x: mm(x, columns) if x.ndim == 2 else linear(x, weight))
-    return rows_form(lambda x: addmm(bias, x, columns) if x.ndim == 2 else linear(x, weight, bias))
+    return None if bias is None else rows_form(product(weight, bias))

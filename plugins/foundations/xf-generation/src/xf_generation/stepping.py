@@ -70,7 +70,7 @@ class Stepper:
             return self.next(tokens_BK[:, -1:])
         self.kwargs = prefill_in_chunks(self.run, self.kwargs, tokens_BK)
         inputs = self.model.prepare_inputs_for_generation(tokens_BK, **self.kwargs)
-        outputs = self.model(**inputs, **self.flags)
+        outputs = self._find_forward()(**inputs, **self.flags)
         self.kwargs = self.model._update_model_kwargs_for_generation(
             outputs, self.kwargs, is_encoder_decoder=self.run.is_encoder_decoder
         )
@@ -101,10 +101,15 @@ class Stepper:
             room = max(self.run.max_length + 1 - self.run.prompt_length, 1)
             self._mask = torch.cat([mask, mask.new_ones(mask.shape[0], min(room, 4096))], dim=1)
         self._step = {**step, **self.flags}
-        if self.forward is None:  # families may offer a form of their forward that costs less Python per token
+        self._find_forward()
+        self._token_name = "decoder_input_ids" if self.run.is_encoder_decoder else "input_ids"
+
+    def _find_forward(self) -> Any:
+        """The model, or the form of its forward that costs less per token, where its family offers one."""
+        if self.forward is None:
             direct_forward = getattr(self.model, "direct_forward", None)
             self.forward = (direct_forward() if direct_forward is not None else None) or self.model
-        self._token_name = "decoder_input_ids" if self.run.is_encoder_decoder else "input_ids"
+        return self.forward
 
     def next(self, last_B1: Tensor) -> Any:
         """The output for one more token per row; only after the first call, and with `is_short`."""
