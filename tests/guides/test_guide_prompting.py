@@ -62,7 +62,7 @@ def test_few_shots_as_a_conversation(generator) -> None:
 
 
 def test_only_the_new_text(generator) -> None:
-    greedy = {"max_new_tokens": 50, "do_sample": False}
+    greedy = {"max_new_tokens": 20, "do_sample": False}
     (whole,) = generator(NAMES, **greedy)
     (new,) = generator(NAMES, return_full_text=False, **greedy)
     assert NAMES + new["generated_text"] == whole["generated_text"]

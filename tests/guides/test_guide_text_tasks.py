@@ -107,7 +107,7 @@ def test_language_modeling(checkpoint: Checkpoint) -> None:
     inputs = tokenizer(prompt, return_tensors="pt").input_ids
     model = AutoModelForCausalLM.from_pretrained(folder)
     torch.manual_seed(2)
-    outputs = model.generate(inputs, max_new_tokens=100, do_sample=True, top_k=50, top_p=0.95)
+    outputs = model.generate(inputs, max_new_tokens=40, do_sample=True, top_k=50, top_p=0.95)
     assert tokenizer.batch_decode(outputs, skip_special_tokens=True)[0].startswith(prompt)
     outputs = model.generate(inputs, max_new_tokens=12, do_sample=False)
     assert tokenizer.batch_decode(outputs, skip_special_tokens=True) == [greedy["generated_text"]]
@@ -150,7 +150,7 @@ def test_masked_language_modeling(checkpoint: Checkpoint) -> None:
 def test_translation_and_summarization(checkpoint: Checkpoint, task: str, key: str, text: str) -> None:
     folder = checkpoint("t5", "T5ForConditionalGeneration", [text])
     writer = pipeline(task, model=folder)
-    (result,) = writer(text, max_new_tokens=40)
+    (result,) = writer(text, max_new_tokens=10)
     (greedy,) = writer(text, max_new_tokens=20, num_beams=1)
     assert set(result) == {key}
 
