@@ -35,7 +35,8 @@ class TrainerSearch:
 
     A back end is an entry point in `xf.v1.search` (xf-plugin-search-optuna): a function of the trainer, the number of
     trials, the direction and its own options that calls `trainer.train(trial=...)` for each trial and returns a
-    `BestRun`. Besides, it has `suggest(trial, space)`, the settings of a trial.
+    `BestRun`. It may set `trainer.report_trial`, called with trial, objective and update after each
+    evaluation, and may raise to end a trial.
     """
 
     args: Any
@@ -46,6 +47,7 @@ class TrainerSearch:
     objective: Any
     evaluate: Any
     _trial: Any
+    report_trial: Callable[[Any, Any, int], None] | None = None  # set by the back end
 
     def hyperparameter_search(
         self,
@@ -95,5 +97,5 @@ class TrainerSearch:
         if trial is None:
             return
         self.objective = self.compute_objective(metrics)
-        if hasattr(trial, "report"):
-            trial.report(self.objective, step)
+        if self.report_trial is not None:
+            self.report_trial(trial, self.objective, step)
