@@ -93,12 +93,28 @@ def of_family(one: dict, family: str) -> dict:
     return one | {name: one[name].replace("T5", family, 1) for name in ("config_class", "model_class")}
 
 
+def longt5_cases() -> dict[str, dict]:
+    """Texts of several blocks, of less than one, with padding and without."""
+    cases, found = make_cases(), {}
+    kinds = {"local": {"local_radius": 3}, "global": {"encoder_attention_type": "transient-global"}}
+    kinds["global"] |= {"local_radius": 4, "global_block_size": 3}
+    for kind, config in kinds.items():
+        for name in ("lm", "lm_gated", "lm_heads", "embeds", "encoder", "greedy", "beams"):
+            one = of_family(cases[name], "LongT5")
+            found[f"{kind}_{name}"] = one | {"config": one["config"] | config}
+    for name, length in (("short", 2), ("longer", 40)):
+        one = found["global_encoder"]
+        found[f"global_{name}"] = one | {"inputs": {"input_ids": tiny_ids((2, length), 99, seed=7)}}
+    return found
+
+
 def main() -> None:
     cases = make_cases()
     record_all(FOLDER, "t5", cases)
     kept = ("lm", "lm_gated", "lm_heads", "encoder", "sequence", "token", "answer", "greedy", "beams")
     for family in ("MT5", "UMT5"):
         record_all(FOLDER, family.lower(), {name: of_family(cases[name], family) for name in kept})
+    record_all(FOLDER, "longt5", longt5_cases())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 import xf
 from xf_testing.reference import answer_case, assert_same_outputs, load_golden
 from xf_testing.seq2seq import Seq2SeqConformance
+from xf_testing.tiny import fill_weights, tiny_ids
 
 GOLDENS = sorted((Path(__file__).parent / "goldens").glob("*t5_*.safetensors"))
 torch.set_num_threads(1)
@@ -33,7 +34,7 @@ def test_answers_are_those_of_the_reference(path: Path, attention: str | None) -
 
 
 def test_there_are_goldens() -> None:
-    assert len(GOLDENS) == 11 + 2 * 9
+    assert len(GOLDENS) == 11 + 2 * 9 + 16
 
 
 class T5Conformance(Seq2SeqConformance):
@@ -55,6 +56,28 @@ class TestMT5(T5Conformance):
 class TestUMT5(T5Conformance):
     name = "umt5"
     heads = ("base", "seq2seq_lm")
+
+
+class TestLongT5(T5Conformance):
+    name = "longt5"
+    heads = ("base", "seq2seq_lm")
+    settings = T5Conformance.settings | {"local_radius": 2, "encoder_attention_type": "transient-global"}
+
+
+def test_far_tokens_are_seen_through_the_sums_of_blocks_alone() -> None:
+    ids = tiny_ids((1, 40), 20, low=4)
+    other = ids.clone()
+    other[0, 0] = 3
+    for kind, seen in (("local", False), ("transient-global", True)):
+        config = xf.LongT5Config(**SMALL, local_radius=3, global_block_size=4, encoder_attention_type=kind)
+        encoder = fill_weights(xf.LongT5EncoderModel(config)).eval()
+        gap = encoder(ids).last_hidden_state[:, 30:] - encoder(other).last_hidden_state[:, 30:]
+        assert bool(gap.abs().max() > 1e-6) == seen
+
+
+def test_an_unknown_kind_of_attention_is_refused() -> None:
+    with pytest.raises(ValueError, match="'local' or 'transient-global'"):
+        xf.LongT5Config(encoder_attention_type="global")
 
 
 def test_every_layer_of_umt5_has_biases_of_its_own() -> None:

@@ -7,15 +7,14 @@ from typing import ClassVar
 from xf.interfaces.config import PretrainedConfig
 
 
-class T5Config(PretrainedConfig):
-    """The defaults are those of T5 small.
+class T5BaseConfig(PretrainedConfig):
+    """What T5 and LongT5 have in common.
 
     num_decoder_layers: num_layers if None. feed_forward_proj: an activation, or "gated-" and an activation; it decides
     dense_act_fn and is_gated_act ("gated-gelu" is T5 v1.1's, with the tanh form of GELU).
     Raises: ValueError for a feed_forward_proj of another form.
     """
 
-    model_type = "t5"
     keys_to_ignore_at_inference: ClassVar = ["past_key_values"]
     attribute_map: ClassVar = {
         "hidden_size": "d_model",
@@ -41,7 +40,6 @@ class T5Config(PretrainedConfig):
     use_cache: bool = True
     pad_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
-    classifier_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.num_decoder_layers is None:
@@ -53,3 +51,11 @@ class T5Config(PretrainedConfig):
             )
         self.dense_act_fn = "gelu_new" if self.feed_forward_proj == "gated-gelu" else parts[-1]
         self.is_gated_act = parts[0] == "gated"
+
+
+class T5Config(T5BaseConfig):
+    """The defaults are those of T5 small. classifier_dropout: of the heads that classify."""
+
+    model_type = "t5"
+
+    classifier_dropout: float = 0.0

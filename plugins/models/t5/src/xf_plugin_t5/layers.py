@@ -17,7 +17,7 @@ from xf.interfaces.cache import Cache, EncoderDecoderCache
 from xf.interfaces.model import GradientCheckpointingLayer
 from xf_blocks.activations import get_activation
 
-from .configuration import T5Config
+from .configuration import T5BaseConfig
 
 
 def relative_buckets(distance_TK: Tensor, bidirectional: bool, buckets: int, max_distance: int) -> Tensor:
@@ -56,7 +56,7 @@ class T5Attention(AttentionModule):
     """Multi-head attention without scaling; the first of a stack holds the relative biases of all (each, in UMT5)."""
 
     def __init__(
-        self, config: T5Config, is_decoder: bool, is_cross: bool, layer_idx: int, has_relative_attention_bias: bool
+        self, config: T5BaseConfig, is_decoder: bool, is_cross: bool, layer_idx: int, has_relative_attention_bias: bool
     ) -> None:
         super().__init__(config)
         self.is_cross, self.layer_idx, self.scaling = is_cross, layer_idx, 1.0
@@ -122,7 +122,7 @@ class T5Attention(AttentionModule):
 class T5DenseActDense(nn.Module):
     """wo(act(wi(x)))."""
 
-    def __init__(self, config: T5Config) -> None:
+    def __init__(self, config: T5BaseConfig) -> None:
         super().__init__()
         self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
@@ -137,7 +137,7 @@ class T5DenseActDense(nn.Module):
 class T5DenseGatedActDense(nn.Module):
     """wo(act(wi_0(x)) * wi_1(x)) (arXiv:2002.05202)."""
 
-    def __init__(self, config: T5Config) -> None:
+    def __init__(self, config: T5BaseConfig) -> None:
         super().__init__()
         self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
         self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
@@ -161,7 +161,7 @@ def _in_dtype_of(wo: nn.Linear, inner_BTF: Tensor) -> Tensor:
 class T5LayerSelfAttention(nn.Module):
     """x += SelfAttention(layer_norm(x))."""
 
-    def __init__(self, config: T5Config, is_decoder: bool, layer_idx: int, has_biases: bool) -> None:
+    def __init__(self, config: T5BaseConfig, is_decoder: bool, layer_idx: int, has_biases: bool) -> None:
         super().__init__()
         self.SelfAttention = T5Attention(config, is_decoder, False, layer_idx, has_biases)
         self.layer_norm = T5LayerNorm(config.d_model, config.layer_norm_epsilon)
@@ -176,7 +176,7 @@ class T5LayerSelfAttention(nn.Module):
 class T5LayerCrossAttention(nn.Module):
     """x += EncDecAttention(layer_norm(x), encoder)."""
 
-    def __init__(self, config: T5Config, layer_idx: int) -> None:
+    def __init__(self, config: T5BaseConfig, layer_idx: int) -> None:
         super().__init__()
         self.EncDecAttention = T5Attention(config, True, True, layer_idx, False)
         self.layer_norm = T5LayerNorm(config.d_model, config.layer_norm_epsilon)
@@ -191,7 +191,7 @@ class T5LayerCrossAttention(nn.Module):
 class T5LayerFF(nn.Module):
     """x += DenseReluDense(layer_norm(x))."""
 
-    def __init__(self, config: T5Config) -> None:
+    def __init__(self, config: T5BaseConfig) -> None:
         super().__init__()
         self.DenseReluDense = T5DenseGatedActDense(config) if config.is_gated_act else T5DenseActDense(config)
         self.layer_norm = T5LayerNorm(config.d_model, config.layer_norm_epsilon)
@@ -209,14 +209,17 @@ class T5Block(GradientCheckpointingLayer):
         False  # relative positions: those of the first layer serve all, or each its own
     )
 
-    def __init__(self, config: T5Config, is_decoder: bool, layer_idx: int) -> None:
+    def __init__(self, config: T5BaseConfig, is_decoder: bool, layer_idx: int) -> None:
         super().__init__()
         self.is_decoder = is_decoder
-        has_biases = self.biases_in_every_layer or layer_idx == 0
-        parts: list[nn.Module] = [T5LayerSelfAttention(config, is_decoder, layer_idx, has_biases)]
+        parts: list[nn.Module] = [self.build_self_attention(config, is_decoder, layer_idx)]
         if is_decoder:
             parts.append(T5LayerCrossAttention(config, layer_idx))
         self.layer = nn.ModuleList([*parts, T5LayerFF(config)])
+
+    def build_self_attention(self, config: T5BaseConfig, is_decoder: bool, layer_idx: int) -> nn.Module:
+        """The first part."""
+        return T5LayerSelfAttention(config, is_decoder, layer_idx, self.biases_in_every_layer or layer_idx == 0)
 
     def forward(
         self,
