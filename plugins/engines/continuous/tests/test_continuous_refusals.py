@@ -9,7 +9,7 @@ from continuous_models import COMMON, llama
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xf import ContinuousBatchingConfig
+from xf import ContinuousBatchingConfig, GenerationConfig
 from xf_plugin_engine_continuous.pool import ROOT, OutOfPages, PagePool
 
 
@@ -71,6 +71,15 @@ def test_a_model_that_makes_its_own_mask_is_refused() -> None:
 def test_settings_that_make_no_sense(given: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         ContinuousBatchingConfig(**given)
+
+
+def test_older_code_sets_the_pool_in_its_generation_config() -> None:
+    config = GenerationConfig(num_blocks=9, block_size=4, max_batch_tokens=32, max_new_tokens=3, do_sample=False)
+    manager = llama().init_continuous_batching(config)
+    assert manager.statistics()["pages"] == 9
+    assert (manager.engine.pool.page_size, manager.engine.settings.max_batch_tokens) == (4, 32)
+    with manager:
+        assert len(manager.get_result(manager.add_request([9, 12])).generated_tokens) == 3
 
 
 def test_the_pool_is_as_large_as_was_said() -> None:

@@ -33,7 +33,7 @@ def test_same_tokens_as_one_by_one(family: str, attention: str) -> None:
     prompts += [prompts[0][:16], prompts[0][:16]]  # a prompt whose every page is known already
     expected = one_by_one(model, prompts, max_new_tokens=20, do_sample=False)
     assert len({tuple(answer) for answer in expected}) > 8, "texts must differ, or nothing is shown"
-    for name, pool in POOLS.items():
+    for name, pool in list(POOLS.items())[:: 1 if attention == "sdpa" else 2]:
         config = ContinuousBatchingConfig(**pool)
         outputs = model.generate_batch(prompts, max_new_tokens=20, do_sample=False, continuous_batching_config=config)
         assert tokens_of(outputs) == expected, name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
+from typing import Any
 
 _DEFAULT_SHARE = 8  # the pool may take an eighth of the memory where its size is not set
 _FALLBACK_BYTES = 1 << 30  # where the system does not tell how much memory it has
@@ -42,6 +43,15 @@ class ContinuousBatchingConfig:
             raise ValueError("The size of the pool is set twice: give num_blocks (pages) or pool_bytes, not both.")
         if self.max_batch_tokens < self.max_requests_per_batch:
             self.max_requests_per_batch = self.max_batch_tokens
+
+    @classmethod
+    def of(cls, generation_config: Any) -> ContinuousBatchingConfig:
+        """The defaults, with what older code writes into a generation config: num_blocks, block_size,
+        max_batch_tokens.
+        """
+        names = {"num_blocks": "num_blocks", "block_size": "page_size", "max_batch_tokens": "max_batch_tokens"}
+        given = {name: getattr(generation_config, old, None) for old, name in names.items()}
+        return cls(**{name: value for name, value in given.items() if value is not None})
 
     def pages(self, page_bytes: int) -> int:
         """Pages in the pool, where one takes page_bytes in all layers together.

@@ -42,7 +42,7 @@ class ContinuousBatchingManager:
         **settings: Any,
     ) -> None:
         self.model, self.generation_config, self.settings = model, generation_config, settings
-        self.engine = Engine(model, continuous_batching_config or ContinuousBatchingConfig())
+        self.engine = Engine(model, continuous_batching_config or ContinuousBatchingConfig.of(generation_config))
         self._changed = threading.Condition()
         self._requests: dict[str, Request] = {}  # not over
         self._results: dict[str, GenerationOutput] = {}  # over, and not fetched
@@ -280,7 +280,7 @@ def generate_batch(
     **settings: Any,
 ) -> dict[str, GenerationOutput]:
     """{"req_0": output of the first prompt, ...}, in the order of `inputs`; see `GenerationMixin.generate_batch`."""
-    engine = Engine(model, continuous_batching_config or ContinuousBatchingConfig())
+    engine = Engine(model, continuous_batching_config or ContinuousBatchingConfig.of(generation_config))
     outputs: dict[str, GenerationOutput] = {f"req_{index}": GenerationOutput("") for index in range(len(inputs))}
 
     def told(output: GenerationOutput) -> None:
