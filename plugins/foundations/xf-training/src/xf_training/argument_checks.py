@@ -249,6 +249,8 @@ def _accelerator(args: Any) -> None:
     args.fsdp_config.setdefault("min_num_params", args.fsdp_min_num_params)
     for name in ("xla", "xla_fsdp_v2", "xla_fsdp_grad_ckpt"):
         args.fsdp_config.setdefault(name, False)
+    if args.use_cpu:
+        args.dataloader_pin_memory = False  # for copies to an accelerator
     args.local_rank = args.local_process_index
     args._n_gpu = args.n_gpu
     if args.world_size == 1:
