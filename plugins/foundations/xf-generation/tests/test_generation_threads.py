@@ -149,6 +149,29 @@ def test_generation_ends_when_nobody_reads_on(model: Any, tokenizer: Any, spoken
     assert not thread.is_alive() and 3 <= found[0].shape[1] < 5000
 
 
+def test_a_stream_that_is_left_open_blocks_nobody(model: Any, tokenizer: Any, spoken: Any) -> None:
+    streamer = xf.TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60.0)
+    thread = threading.Thread(target=model.generate, kwargs={**spoken[0], "streamer": streamer})
+    thread.start()
+    next(streamer)
+    thread.join(60.0)
+    assert not thread.is_alive()
+
+
+def test_an_event_loop_may_stop_reading(model: Any, tokenizer: Any, spoken: Any) -> None:
+    arguments = {**spoken[0], "max_new_tokens": 5000, "eos_token_id": None}
+
+    async def read_a_little() -> int:
+        async with xf.AsyncTextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60.0) as streamer:
+            running = asyncio.get_running_loop().run_in_executor(
+                None, lambda: model.generate(**arguments, streamer=streamer)
+            )
+            await anext(aiter(streamer))
+        return (await asyncio.wait_for(running, 60.0)).shape[1]
+
+    assert asyncio.run(read_a_little()) < 5000
+
+
 def test_an_error_reaches_who_reads(model: Any, tokenizer: Any, spoken: Any) -> None:
     def fail(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if ids.shape[1] > 5:
