@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import xf
 from xf_testing.reference import answer_case, assert_same_outputs, load_golden
@@ -68,6 +69,15 @@ def test_padding_on_either_side_changes_nothing() -> None:
         padded = torch.cat(parts, 1)
         found = model(padded, attention_mask=(padded != 1).long()).last_hidden_state[:, where]
         torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_tables_of_positions_in_early_files_are_known(tmp_path: Path) -> None:
+    fill_weights(xf.M2M100ForConditionalGeneration(config())).save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    table = {f"model.{part}.embed_positions.weights": torch.ones(3, 16) for part in ("encoder", "decoder")}
+    save_file(tensors | table, tmp_path / "model.safetensors")
+    report = xf.M2M100ForConditionalGeneration.from_pretrained(tmp_path).load_report
+    assert report.ok and sorted(report.ignored) == sorted(table)
 
 
 def test_positions_grow_with_the_text() -> None:

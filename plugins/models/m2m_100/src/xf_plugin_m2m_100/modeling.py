@@ -5,13 +5,19 @@ Shapes: B batch, T tokens, C width, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from xf_blocks.seq2seq_heads import Seq2SeqForConditionalGeneration
 from xf_blocks.seq2seq_layers import PreNormDecoderLayer, PreNormEncoderLayer
-from xf_blocks.seq2seq_model import Seq2SeqDecoder, Seq2SeqEncoder, Seq2SeqModel, Seq2SeqPreTrainedModel
+from xf_blocks.seq2seq_model import (
+    LEFTOVERS,
+    Seq2SeqDecoder,
+    Seq2SeqEncoder,
+    Seq2SeqModel,
+    Seq2SeqPreTrainedModel,
+)
 from xf_blocks.seq2seq_positions import PaddedSinusoidalPositions
 from xf_generation.mixin import GenerationMixin
 
@@ -26,6 +32,8 @@ class M2M100PreTrainedModel(Seq2SeqPreTrainedModel):
     decoder_layer_class = PreNormDecoderLayer
     normalises_output = True
     normalises_embeddings = False
+    # tables of positions that early checkpoints hold
+    ignore_unexpected: ClassVar = (*LEFTOVERS, "*embed_positions.weights", "*embed_positions._float_tensor")
 
     @classmethod
     def build_positions(cls, config: Any, decoder: bool) -> nn.Module:
