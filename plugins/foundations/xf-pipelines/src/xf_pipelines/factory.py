@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from xf import logging
-from xf.plugins import PluginNotInstalledError, find_attribute, registry
+from xf.plugins import PluginNotInstalledError, find_attribute, known, registry
 from xf.plugins.registry import load_attribute
 
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ def pipeline(
     model_options = _model_options(model_kwargs, torch_dtype, kwargs, device, device_map)
     hub |= {name: value for name, value in model_options.items() if name in _SHARED or name.endswith("_file")}
     if source is not None:
+        if config is None:
+            _refuse_adapter(source, hub)
         config = _config(config, source, hub)
     if task is None and pipeline_class is None:
         loaded = [] if source is not None else [type(model).__name__]
@@ -271,6 +273,25 @@ def _config(config: Any, source: str, hub: dict[str, Any]) -> Any:
     return AutoConfig.from_pretrained(config or source, **hub)
 
 
+def _refuse_adapter(source: str, hub: dict[str, Any]) -> None:
+    """Raises ValueError for a checkpoint that holds only an adapter: the changes to a model, without the model."""
+    from xf.checkpoint import resolve
+    from xf.checkpoint.source import pop_source_options
+
+    try:
+        checkpoint = resolve(source, **pop_source_options(dict(hub)))
+        if checkpoint.path("config.json") is not None or checkpoint.path("adapter_config.json") is None:
+            return
+        base = (checkpoint.read_json("adapter_config.json") or {}).get("base_model_name_or_path")
+    except (OSError, ValueError):
+        return  # whoever reads the config next says what is wrong
+    raise ValueError(
+        f"{source} is an adapter (adapter_config.json) for {base or 'a model that it does not name'}, and no model; xf "
+        "loads no adapters. Merge it with its model (merge_and_unload of peft), save the result, and pass that folder; "
+        "or pass the model without the adapter."
+    )
+
+
 def _task_of(config: Any, architectures: list[str]) -> str:
     """The task an architecture was made for. Raises ValueError where that cannot be told."""
     model_type = getattr(config, "model_type", "")
@@ -316,10 +337,19 @@ def _default_model(task: str | None, entry: dict[str, Any], options: Any, revisi
     except (OSError, ValueError) as error:
         place = " (offline)" if is_offline() else ""
         raise ValueError(
-            f"The default model of {task!r}, {name}, is not here{place}: {error} "
-            f"Pass model= with a folder, or load {name} once where there is a network."
+            f"The default model of {task!r}, {name}, is not here{place}: {error} Pass model= with a folder or a "
+            f"package that holds one (package://...), or load {name} once where there is a network."
+            + _needs(getattr(entry.get("impl"), "default_family", None))
         ) from error
     return name, revision or pinned or None
+
+
+def _needs(family: str | None) -> str:
+    """What else is to be installed before a default model of that family runs; "" where that is nothing."""
+    if family is None or registry("config").find(family) is not None:
+        return ""
+    owners = known.owners("config", family)
+    return f" It is a {family}: " + (known.install_line(owners) if owners else "no known plugin has that family.")
 
 
 def _load_model(

@@ -66,6 +66,7 @@ class Pipeline(PushToHubMixin, ABC):
     loads: ClassVar[tuple[str, ...] | None] = None  # parts a checkpoint must provide; None: whatever it has
     optional_loads: ClassVar[tuple[str, ...]] = ()  # parts that are loaded where the checkpoint has them
     default_model: ClassVar[str | Mapping[Any, str] | None] = None  # "name" or "name@revision"
+    default_family: ClassVar[str | None] = None  # its model type, so that an error can say what to install
     padding_side: ClassVar[str | None] = None  # of batches; None: the tokenizer's
     model_options: ClassVar[Mapping[str, Any]] = {}  # arguments of the model's from_pretrained
     calls_generate: ClassVar[bool] = False

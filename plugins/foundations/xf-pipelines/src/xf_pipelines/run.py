@@ -180,9 +180,12 @@ class Run:
         raise error
 
     def _note(self, error: BaseException, stage: str, *inputs: int) -> None:
-        """Say in the error where it comes from, where Python has notes (3.11)."""
+        """Say where an error comes from: in itself where Python has notes (3.11), else in the log."""
+        note = f"in {stage} of input {', '.join(map(str, inputs))} of the pipeline {self.pipe.task!r}"
         if hasattr(error, "add_note"):
-            error.add_note(f"in {stage} of input {', '.join(map(str, inputs))} of the pipeline {self.pipe.task!r}")
+            error.add_note(note)
+        else:
+            logger.error(f"{type(error).__name__} {note}: {error}")
 
     @property
     def _side(self) -> str:

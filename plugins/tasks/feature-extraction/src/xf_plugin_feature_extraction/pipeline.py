@@ -24,6 +24,7 @@ class FeatureExtractionPipeline(Pipeline):
     # checkpoints with a head often have no pooler, and hidden states do not need it
     model_options: ClassVar[Mapping[str, Any]] = {"allow_missing": ("pooler.*", "*.pooler.*")}
     default_model: ClassVar[str] = "distilbert/distilbert-base-cased@6ea8117"
+    default_family = "distilbert"
 
     def _sanitize_parameters(
         self,

@@ -29,6 +29,7 @@ class FillMaskPipeline(Pipeline):
     loads = ("tokenizer",)
     padding_side = "right"  # of batches: on the left it would move the positions of shorter texts
     default_model: ClassVar[str] = "distilbert/distilroberta-base@fb53ab8"
+    default_family = "roberta"
 
     def _sanitize_parameters(
         self,

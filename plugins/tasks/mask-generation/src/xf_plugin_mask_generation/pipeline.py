@@ -41,6 +41,7 @@ class MaskGenerationPipeline(ChunkPipeline):
     auto_model_heads = ("mask_generation",)
     loads = ("image_processor",)
     default_model: ClassVar[str] = "facebook/sam-vit-huge@87aecf0"
+    default_family = "sam"
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         stages = tuple({name: kwargs.pop(name) for name in names if name in kwargs} for names in _STAGES)

@@ -36,6 +36,7 @@ class QuestionAnsweringPipeline(ChunkPipeline):
     auto_model_heads = ("question_answering",)
     loads = ("tokenizer",)
     default_model: ClassVar[str] = "distilbert/distilbert-base-cased-distilled-squad@564e9b5"
+    default_family = "distilbert"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._args_parser = QuestionAnsweringArgumentHandler()

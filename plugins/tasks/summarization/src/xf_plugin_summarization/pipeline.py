@@ -22,6 +22,7 @@ class SummarizationPipeline(TextToTextPipeline):
 
     task = "summarization"
     default_model: ClassVar[str] = "sshleifer/distilbart-cnn-12-6@a4f8f3e"
+    default_family = "bart"
     return_name = "summary"
 
     def check_inputs(self, input_length: int, min_length: int, max_length: int) -> bool:

@@ -67,6 +67,7 @@ class TableQuestionAnsweringPipeline(Pipeline):
     auto_model_heads = ("table_question_answering", "seq2seq_lm")
     loads = ("tokenizer",)
     default_model: ClassVar[str] = "google/tapas-base-finetuned-wtq@e3dde19"
+    default_family = "tapas"
     padding_side = "right"  # on the left it would move the positions of shorter texts
     calls_generate = True
     generation_defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 256}

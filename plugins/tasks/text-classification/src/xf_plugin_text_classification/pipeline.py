@@ -39,6 +39,7 @@ class TextClassificationPipeline(Pipeline):
     auto_model_heads = ("sequence_classification",)
     loads = ("tokenizer",)
     default_model: ClassVar[str] = "distilbert/distilbert-base-uncased-finetuned-sst-2-english@714eb0f"
+    default_family = "distilbert"
     function_to_apply: ClassificationFunction | str | None = ClassificationFunction.NONE
     return_all_scores: bool = False
 

@@ -45,6 +45,7 @@ class TextGenerationPipeline(Pipeline):
     auto_model_heads = ("causal_lm",)
     loads = ("tokenizer",)
     default_model: ClassVar[str] = "openai-community/gpt2@607a30d"
+    default_family = "gpt2"
     calls_generate = True
     padding_side = "left"  # a model goes on after the last position, which must not be padding
     generation_defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}

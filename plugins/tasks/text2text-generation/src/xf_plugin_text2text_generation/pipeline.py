@@ -22,4 +22,5 @@ class Text2TextGenerationPipeline(TextToTextPipeline):
 
     task = "text2text-generation"
     default_model: ClassVar[str] = "google-t5/t5-base@a9723ea"
+    default_family = "t5"
     return_name = "generated"

@@ -29,6 +29,7 @@ class TokenClassificationPipeline(ChunkPipeline):
     auto_model_heads = ("token_classification",)
     loads = ("tokenizer",)
     default_model: ClassVar[str] = "dbmdz/bert-large-cased-finetuned-conll03-english@4c53496"
+    default_family = "bert"
 
     def _sanitize_parameters(
         self,

@@ -26,6 +26,7 @@ class TranslationPipeline(TextToTextPipeline):
 
     task = "translation"
     default_model: ClassVar[Mapping[Any, str]] = {("en", other): T5_BASE for other in ("fr", "de", "ro")}
+    default_family = "t5"
     return_name = "translation"
 
     def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:

@@ -30,6 +30,7 @@ class ZeroShotClassificationPipeline(ChunkPipeline):
     auto_model_heads = ("sequence_classification",)
     loads = ("tokenizer",)
     default_model: ClassVar[str] = "facebook/bart-large-mnli@d7645e1"
+    default_family = "bart"
 
     def __init__(
         self,
