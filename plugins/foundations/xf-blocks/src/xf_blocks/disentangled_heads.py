@@ -21,6 +21,7 @@ from .encoder_heads import (
     EncoderForTokenClassification,
 )
 from .losses import classification_loss, cross_entropy
+from .text_cls import Predictions
 
 
 class ContextPooler(nn.Module):
@@ -35,35 +36,6 @@ class ContextPooler(nn.Module):
     def forward(self, x_BTC: Tensor) -> Tensor:
         """(B, T, C) -> (B, C)."""
         return self.activation(self.dense(self.dropout(x_BTC[:, 0])))
-
-
-class PredictionTransform(nn.Module):
-    """LayerNorm(act(dense(x))), as wide as the embeddings."""
-
-    def __init__(self, config: Any, width: int) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, width)
-        self.transform_act_fn = get_activation(config.hidden_act)
-        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, E)."""
-        return self.LayerNorm(self.transform_act_fn(self.dense(x_BTC)))
-
-
-class Predictions(nn.Module):
-    """Vocabulary scores; the decoder's bias is also called `bias`."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        width = getattr(config, "embedding_size", config.hidden_size)
-        self.transform = PredictionTransform(config, width)
-        self.decoder = nn.Linear(width, config.vocab_size)
-        self.bias = self.decoder.bias
-
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, V)."""
-        return self.decoder(self.transform(x_BTC))
 
 
 class NewPredictionHead(nn.Module):
@@ -88,7 +60,7 @@ class DisentangledForMaskedLM(EncoderForMaskedLM):
         self.legacy = config.legacy
         if config.legacy:
             self.cls = nn.Module()
-            self.cls.predictions = Predictions(config)
+            self.cls.predictions = Predictions(config, getattr(config, "embedding_size", None))
             self.tied_weights = {"cls.predictions.decoder.weight": "deberta.embeddings.word_embeddings.weight"}
             self.always_tied_weights = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
         else:

@@ -29,6 +29,10 @@ class TextWithLMHead(TextModelWithHead):
 class TextForCausalLM(TextWithLMHead):
     """Next-token scores of a body with config.is_decoder=True."""
 
+    def wants_cache(self, use_cache: bool | None, labels: Tensor | None) -> bool | None:
+        """What the body is told: with labels there is nothing to continue."""
+        return use_cache if labels is None else False
+
     @model_forward
     def forward(
         self,
@@ -59,7 +63,7 @@ class TextForCausalLM(TextWithLMHead):
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
             past_key_values=past_key_values,
-            use_cache=False if labels is not None else use_cache,
+            use_cache=self.wants_cache(use_cache, labels),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             cache_position=cache_position,

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from xf.checkpoint.rules import KeyRule
 from xf.interfaces.model import PreTrainedModel, model_forward
 from xf.outputs import ModelOutput, NextSentencePredictorOutput
-from xf_blocks.activations import get_activation
 from xf_blocks.losses import cross_entropy, token_loss
+from xf_blocks.text_cls import ClsHeads, WithClsPredictions
 from xf_blocks.text_heads import (
     TextForMultipleChoice,
     TextForQuestionAnswering,
@@ -22,14 +22,11 @@ from xf_blocks.text_heads import (
     TextForTokenClassification,
     TextModelWithHead,
 )
-from xf_blocks.text_lm import TextForCausalLM, TextForMaskedLM, TextWithLMHead
+from xf_blocks.text_lm import TextForCausalLM, TextForMaskedLM
 from xf_blocks.text_model import TextModel
 from xf_generation.mixin import GenerationMixin
 
 from .configuration import BertConfig
-
-_TIED = {"cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight"}
-_ALWAYS_TIED = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
 
 
 class BertPreTrainedModel(PreTrainedModel):
@@ -50,67 +47,11 @@ class BertModel(TextModel, BertPreTrainedModel):
     allow_missing: ClassVar = ("pooler.*",)  # models trained on masked tokens alone have none
 
 
-class BertPredictionHeadTransform(nn.Module):
-    """LayerNorm(act(dense(x)))."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.transform_act_fn = get_activation(config.hidden_act)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
-        return self.LayerNorm(self.transform_act_fn(self.dense(x_BTC)))
-
-
-class BertLMPredictionHead(nn.Module):
-    """Vocabulary scores; the decoder's bias is also called `bias`."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.transform = BertPredictionHeadTransform(config)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
-        self.bias = self.decoder.bias
-
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, V)."""
-        return self.decoder(self.transform(x_BTC))
-
-
-class BertHeads(nn.Module):
-    """The checkpoint's `cls`: `predictions` (a token for each place), `seq_relationship` (does B follow A), or both."""
-
-    def __init__(self, config: BertConfig, predictions: bool = False, seq_relationship: bool = False) -> None:
-        super().__init__()
-        if predictions:
-            self.predictions = BertLMPredictionHead(config)
-        if seq_relationship:
-            self.seq_relationship = nn.Linear(config.hidden_size, 2)
-
-
-class BertWithPredictions(TextWithLMHead, BertPreTrainedModel):
+class BertWithPredictions(WithClsPredictions, BertPreTrainedModel):
     """A BERT that scores the vocabulary."""
 
     body_class = BertModel
-    tied_weights: ClassVar = _TIED
-    always_tied_weights: ClassVar = _ALWAYS_TIED
-
-    def build_head(self, config: BertConfig) -> None:
-        self.cls = BertHeads(config, predictions=True)
-
-    def lm_logits(self, x_BTC: Tensor) -> Tensor:
-        return self.cls.predictions(x_BTC)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.cls.predictions.decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        self.cls.predictions.decoder = new_embeddings
-        self.cls.predictions.bias = new_embeddings.bias
-
-    def _resize_extra(self, size: int, mean_resizing: bool) -> None:
-        self.cls.predictions.bias = self.cls.predictions.decoder.bias
+    tied_weights: ClassVar = {"cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight"}
 
 
 @dataclass(repr=False)
@@ -131,7 +72,7 @@ class BertForPreTraining(BertWithPredictions):
     needs_pooler = True
 
     def build_head(self, config: BertConfig) -> None:
-        self.cls = BertHeads(config, predictions=True, seq_relationship=True)
+        self.cls = ClsHeads(config, predictions=True, seq_relationship=True)
 
     @model_forward
     def forward(
@@ -191,7 +132,7 @@ class BertForNextSentencePrediction(TextModelWithHead, BertPreTrainedModel):
     needs_pooler = True
 
     def build_head(self, config: BertConfig) -> None:
-        self.cls = BertHeads(config, seq_relationship=True)
+        self.cls = ClsHeads(config, seq_relationship=True)
 
     @model_forward
     def forward(

@@ -1,0 +1,1 @@
+"""Megatron-BERT for xf."""
