@@ -15,7 +15,7 @@ _known: weakref.WeakKeyDictionary[Any, dict[tuple[int, tuple[int, ...]], LLToken
 def vocabulary_of(tokenizer: Any, end_tokens: tuple[int, ...]) -> LLTokenizer:
     """The vocabulary of `tokenizer`, read once per tokenizer (about a second for 100,000 tokens).
 
-    Raises: ValueError for tokenizers whose tokens have no bytes of their own, and end tokens that they do not have.
+    Raises: ValueError for tokenizers whose tokens have no bytes of their own, or that have none of the end tokens.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -32,14 +32,14 @@ def vocabulary_of(tokenizer: Any, end_tokens: tuple[int, ...]) -> LLTokenizer:
 
 def _read(tokenizer: Any, backend: Any, ends: list[int]) -> LLTokenizer:
     size = backend.get_vocab_size(with_added_tokens=True)
-    outside = [end for end in ends if not 0 <= end < size]
-    if outside:
-        raise ValueError(f"eos_token_id {outside} is outside of the tokenizer's {size} tokens.")
+    inside = [end for end in ends if 0 <= end < size]
+    if not inside:
+        raise ValueError(f"eos_token_id {ends} is outside of the tokenizer's {size} tokens.")
     kinds = _decoder_kinds(json.loads(backend.to_str())["decoder"])
     if kinds & {"ByteLevel", "ByteFallback"}:
-        return LLTokenizer(backend.to_str(), eos_token=ends)
+        return LLTokenizer(backend.to_str(), eos_token=inside)
     if "Metaspace" in kinds:
-        return LLTokenizer(TokenizerWrapper(_Pieces(backend, ends[0])), n_vocab=size, eos_token=ends)
+        return LLTokenizer(TokenizerWrapper(_Pieces(backend, inside[0])), n_vocab=size, eos_token=inside)
     raise ValueError(
         f"Structured output needs tokens that stand for the same characters wherever they are. Those of "
         f"{type(tokenizer).__name__} (decoder: {', '.join(sorted(kinds)) or 'none'}) do not: word pieces get their "
