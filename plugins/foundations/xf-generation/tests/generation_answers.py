@@ -63,6 +63,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], int]] = {  # class, config cla
     "llama": ("LlamaForCausalLM", "LlamaConfig", _LLAMA, 0),
     "llama_draft": ("LlamaForCausalLM", "LlamaConfig", {**_LLAMA, "num_hidden_layers": 1}, 0),
     "llama_tied": ("LlamaForCausalLM", "LlamaConfig", {**_LLAMA, "tie_word_embeddings": True}, 1),
+    "mistral": ("MistralForCausalLM", "MistralConfig", {**_LLAMA, "sliding_window": 4}, 0),
     "gpt2": ("GPT2LMHeadModel", "GPT2Config", {**_TOKENS, "n_embd": 16, "n_layer": 2, "n_head": 4}, 0),
     "t5": ("T5ForConditionalGeneration", "T5Config", _T5, 0),
     "t5_draft": ("T5ForConditionalGeneration", "T5Config", {**_T5, "num_layers": 1}, 0),

@@ -95,3 +95,15 @@ def test_transition_scores_add_up_to_the_score_of_the_sequence(strategy: str) ->
         total = moved.sum(dim=1)
     assert model.generation_config.length_penalty == 1.0
     torch.testing.assert_close(total / length, found["sequences_scores"], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", [{}, {"num_beams": 2}, {"prompt_lookup_num_tokens": 2}], ids=str)
+def test_attentions_of_sliding_windows_reach_over_the_whole_text(strategy: dict[str, int]) -> None:
+    model, prompt = ANSWERS.model(xf, "mistral"), torch.tensor([[5, 9, 30, 11, 7, 9]])
+    settings = {"max_new_tokens": 4, "min_new_tokens": 4, "return_dict_in_generate": True, **strategy}
+    found = model.generate(prompt, output_attentions=True, **settings)
+    for step, layers in enumerate(found.attentions):
+        for weights in layers:
+            assert weights.shape[-1] == 6 + step
+            assert (weights[..., -1, : 6 + step - 4] == 0).all()  # but what lies before the window gets nothing
+    assert torch.equal(found.sequences, model.generate(prompt, **settings).sequences)

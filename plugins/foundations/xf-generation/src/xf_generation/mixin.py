@@ -156,7 +156,9 @@ class GenerationMixin(ContinuousMixin):
         settle_lengths(self, config, extra["settings"], tokens.shape[1], embedded, extended)
         rows = strategy.rows_per_input(config)
         tokens, kwargs = self._expand_inputs_for_generation(rows, encdec, tokens, **kwargs)
-        settle_cache(self, config, kwargs, tokens.shape[0], strategy.crops_cache)
+        # attentions are returned to all tokens, so sliding layers must not forget those outside of their window
+        shows_all = bool(config.return_dict_in_generate and config.output_attentions)
+        settle_cache(self, config, kwargs, tokens.shape[0], strategy.crops_cache or shows_all)
         self._start_positions(tokens, kwargs, embedded)
         if strategy.keeps_logits and "logits_to_keep" in forward_parameters(type(self)):
             kwargs.setdefault("logits_to_keep", 1)
