@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from xf_blocks.direct import direct
+from xf_blocks.norms import RMSNorm, UnitOffsetRMSNorm
 from xf_blocks.products import computes_in_float32, product
 
 torch.set_num_threads(1)
@@ -41,6 +42,21 @@ def test_half_precision_that_is_emulated_is_known_by_device() -> None:
     assert not computes_in_float32(torch.float32, "cpu")
     assert not computes_in_float32(torch.bfloat16, "cuda")
     assert computes_in_float32(torch.bfloat16, "cpu") != torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+@pytest.mark.parametrize("norm_class", [RMSNorm, UnitOffsetRMSNorm])
+@pytest.mark.parametrize("weight_dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_direct_norms(norm_class: type, weight_dtype: torch.dtype, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    norm = norm_class(24, eps=1e-3).to(weight_dtype).eval()
+    with torch.no_grad():
+        norm.weight.add_(torch.randn(24))
+        for x in (torch.randn(2, 24), torch.randn(1, 3, 24) * 1e-3, torch.zeros(1, 24), torch.randn(1, 4, 1, 24) * 1e4):
+            got, expected = direct(norm)(x.to(dtype)), norm(x.to(dtype))
+            assert got.dtype == expected.dtype
+            tolerance = {"rtol": 2e-6, "atol": 1e-6} if dtype == weight_dtype == torch.float32 else {}
+            torch.testing.assert_close(got, expected, **tolerance)
 
 
 class Marked(torch.Tensor):

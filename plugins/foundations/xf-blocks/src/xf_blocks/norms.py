@@ -76,52 +76,61 @@ class ScaleLayerNorm(nn.Module):
         nn.init.ones_(self.weight)
 
 
+_HALF = (torch.bfloat16, torch.float16)
+
+
 def _scaled_to_unit_rms(width: int, eps: float) -> Callable[[Tensor], Tensor]:
-    """x / rms(x) for float32 on a CPU in four kernels, where torch's rms_norm takes seven."""
-    eps_tensor, share, norm, rsqrt, addcmul = (
+    """x / rms(x) in float32, for x in half precision on a CPU: four kernels, where torch's rms_norm takes eight."""
+    eps_tensor, share, norm, rsqrt, addcmul, wide = (
         torch.tensor(eps),
         1.0 / width,
         torch.linalg.vector_norm,
         torch.rsqrt,
         torch.addcmul,
+        torch.float32,
     )
 
     def scale(x: Tensor) -> Tensor:
-        length = norm(x, 2, -1, True)
+        length = norm(x, 2, -1, True, dtype=wide)
         return x * rsqrt(addcmul(eps_tensor, length, length, value=share))
 
     return scale
 
 
 def _folded_rms(weight: Tensor, eps: float) -> Callable[[Tensor], Tensor]:
-    """weight * x / rms(x) for float32 on a CPU in four kernels: rms(x) is hypot(|x|, sqrt(eps C)) / sqrt(C)."""
+    """weight * x / rms(x) in float32, on a CPU in four kernels: rms(x) is hypot(|x|, sqrt(eps C)) / sqrt(C)."""
     width = weight.shape[0]
-    floor, scaled, norm, hypot = (
+    floor, scaled, norm, hypot, wide = (
         torch.tensor((eps * width) ** 0.5),
         weight * width**0.5,
         torch.linalg.vector_norm,
         torch.hypot,
+        torch.float32,
     )
-    return lambda x: x / hypot(norm(x, 2, -1, True), floor) * scaled
+    return lambda x: x / hypot(norm(x, 2, -1, True, dtype=wide), floor) * scaled
+
+
+def _for_dtype(module: nn.Module, dtype: torch.dtype, fast: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`fast` for inputs of this dtype, the module's own forward for others."""
+    forward = module.forward
+    return rows_form(lambda x: fast(x) if x.dtype == dtype else forward(x))
 
 
 @direct_form(RMSNorm)
 def _rms_norm(module: RMSNorm) -> Callable[[Tensor], Tensor]:
-    weight = module.weight
-    if weight.device.type != "cpu":
-        return module.forward
-    if weight.dtype == torch.float32:
-        return rows_form(_folded_rms(weight.detach(), module.variance_epsilon))
-    scale, dtype = _scaled_to_unit_rms(weight.shape[0], module.variance_epsilon), weight.dtype
-    return rows_form(lambda x: scale(x.float()).to(dtype) * weight)
+    weight, dtype, eps = module.weight, module.weight.dtype, module.variance_epsilon
+    if weight.device.type != "cpu" or dtype not in (torch.float32, *_HALF):
+        return rows_form(lambda x, forward=module.forward: forward(x))
+    if dtype == torch.float32:
+        return _for_dtype(module, dtype, _folded_rms(weight.detach(), eps))
+    scale = _scaled_to_unit_rms(weight.shape[0], eps)
+    return _for_dtype(module, dtype, lambda x: scale(x).to(dtype) * weight)
 
 
 @direct_form(UnitOffsetRMSNorm)
 def _unit_offset_rms_norm(module: UnitOffsetRMSNorm) -> Callable[[Tensor], Tensor]:
-    weight = module.weight
-    if weight.device.type != "cpu":
-        return module.forward
-    norm, dtype = _folded_rms(1.0 + weight.detach().float(), module.eps), weight.dtype
-    if dtype == torch.float32:
-        return rows_form(norm)
-    return rows_form(lambda x: norm(x.float()).to(dtype))
+    weight, dtype = module.weight, module.weight.dtype
+    if weight.device.type != "cpu" or dtype not in (torch.float32, *_HALF):
+        return rows_form(lambda x, forward=module.forward: forward(x))
+    norm = _folded_rms(1.0 + weight.detach().float(), module.eps)
+    return _for_dtype(module, dtype, norm if dtype == torch.float32 else lambda x: norm(x).to(dtype))
