@@ -101,7 +101,8 @@ class PagedCache(Cache):
     def _gather(self, states_1GSD: Tensor, segment: Segment, skipped: int, count: int) -> Tensor:
         assert segment.pages is not None, "scattered pages are listed"
         first = skipped // self.page_size
-        paged = states_1GSD.unflatten(2, (self.pages, self.page_size))
+        _, heads, _, width = states_1GSD.shape
+        paged = states_1GSD.view(1, heads, self.pages, self.page_size, width)
         found = paged.index_select(2, segment.pages[first:]).flatten(2, 3)
         return found.narrow(2, skipped - first * self.page_size, count)
 

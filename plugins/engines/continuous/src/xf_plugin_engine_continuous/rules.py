@@ -14,6 +14,7 @@ from xf import logging
 from xf_generation import inputs as prepare
 from xf_generation.assemble import build_criteria, build_processors, choose_strategy
 from xf_generation.decoding.sample import Sample
+from xf_generation.options import refuse_unknown
 from xf_generation.run import Run, TokenBuffer
 from xf_generation.scores import check_scores
 from xf_generation.settle import EXTRA, settle_config, settle_generators, settle_lengths, settle_tokens
@@ -47,7 +48,7 @@ class Rules:
         processors, criteria = settings.pop("logits_processor", None), settings.pop("stopping_criteria", None)
         arguments = {"prefix_allowed_tokens_fn": settings.pop("prefix_allowed_tokens_fn", None)}
         config, others, extra, names = settle_config(model, generation_config, None, settings)
-        prepare.refuse_unknown(sorted(others), EXTRA, "Continuous batching")
+        refuse_unknown(sorted(others), EXTRA, "Continuous batching")
         tokens_1T = torch.tensor([prompt], dtype=torch.long, device=model.device)
         if not prompt:
             raise ValueError("The prompt is empty: give at least one token (the model's bos_token_id starts a text).")
