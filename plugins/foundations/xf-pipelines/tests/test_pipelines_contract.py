@@ -701,3 +701,21 @@ def test_formats_read_and_write(tmp_path, monkeypatch, capsys):
 def test_the_exception_of_pipelines_tells_task_and_model():
     error = PipelineException("fill-mask", "bert", "no mask")
     assert (error.task, error.model, str(error)) == ("fill-mask", "bert", "no mask")
+
+
+def test_documented_utilities_are_importable():
+    import importlib
+
+    import xf.pipelines
+
+    for name in (
+        "ArgumentHandler", "ZeroShotClassificationArgumentHandler", "QuestionAnsweringArgumentHandler",
+        "PipelineDataFormat", "CsvPipelineDataFormat", "JsonPipelineDataFormat", "PipedPipelineDataFormat",
+        "PipelineException",
+    ):  # fmt: skip
+        try:
+            assert isinstance(getattr(xf.pipelines, name), type)
+        except (PluginNotInstalledError, AttributeError):  # the handlers of two tasks come with these tasks
+            assert name.startswith(("ZeroShot", "QuestionAnswering"))
+    assert importlib.import_module("xf.pipelines.pt_utils").KeyDataset is KeyDataset
+    assert importlib.import_module("xf.pipelines.base").Pipeline is Pipeline

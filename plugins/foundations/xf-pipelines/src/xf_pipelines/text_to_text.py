@@ -91,7 +91,7 @@ class TextToTextPipeline(Pipeline):
         """Whether the lengths (in tokens) make sense together; a warning says what does not."""
         return True
 
-    def preprocess(self, input_: Any, truncation: bool | str = False) -> Any:
+    def preprocess(self, input_: Any, truncation: bool | str = False) -> Any:  # type: ignore[override]
         return self._tokenize(input_, truncation=truncation)
 
     def _tokenize(self, text: Any, truncation: bool | str) -> dict[str, Any]:
