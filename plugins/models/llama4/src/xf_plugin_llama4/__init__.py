@@ -1,0 +1,1 @@
+"""The text model of Llama 4 for xf."""
