@@ -47,8 +47,9 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     @classmethod
     def build_tokens(cls, config: Any, vocab_size: int) -> nn.Embedding:
         """A token embedding, which multiplies by sqrt(C) where config.scale_embedding."""
-        scale = config.d_model**0.5 if config.scale_embedding else 1.0
-        return ScaledEmbedding(vocab_size, config.d_model, config.pad_token_id, scale)
+        if not config.scale_embedding:
+            return nn.Embedding(vocab_size, config.d_model, config.pad_token_id)
+        return ScaledEmbedding(vocab_size, config.d_model, config.pad_token_id, config.d_model**0.5)
 
     @classmethod
     def build_positions(cls, config: Any, decoder: bool) -> nn.Module:
