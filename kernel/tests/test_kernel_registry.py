@@ -190,6 +190,15 @@ def test_a_denied_or_incompatible_plugin_does_not_conflict(tmp_plugin, monkeypat
     assert registry("cache").get("same").where == "acme_two"
 
 
+def test_one_object_that_several_distributions_offer_is_no_conflict(tmp_plugin):
+    tmp_plugin("acme-base", {}, {"acme_base.py": "class AcmeShared:\n    pass\n"})
+    for i in ("one", "two"):
+        tmp_plugin(f"acme-{i}", {"xf.v1.tokenizer": {f"acme-{i}": "acme_base:AcmeShared"}}, {})
+    from xf import AcmeShared
+
+    assert registry("tokenizer").get("acme-one") is registry("tokenizer").get("acme-two") is AcmeShared
+
+
 def test_a_public_name_declared_twice_follows_the_same_rule(tmp_plugin, monkeypatch):
     for i in ("one", "two"):
         tmp_plugin(

@@ -157,7 +157,7 @@ def choose(records: list[Record], what: str) -> Record:
             f"Install a version of it that does (pip install -U {first.distribution} xf-kernel)."
         )
     candidates = list(usable.values())
-    if len(candidates) == 1:
+    if len({record.target for record in candidates}) == 1:  # one object, which several families share
         return candidates[0]
     preferred = policy().preferred(candidates)
     if preferred is None:

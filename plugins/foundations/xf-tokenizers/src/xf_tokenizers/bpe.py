@@ -59,7 +59,8 @@ def byte_level_tokenizer(
 
     The special tokens are the family's to add; the post-processor only trims offsets.
     """
-    tokenizer = Tokenizer(models.BPE(dict(vocab), list(merges), unk_token=unk_token, fuse_unk=False))
+    tokenizer = Tokenizer(models.BPE(dict(vocab), list(merges), unk_token=unk_token, fuse_unk=False,
+                                      continuing_subword_prefix="", end_of_word_suffix=""))  # fmt: skip
     if nfc:
         tokenizer.normalizer = normalizers.NFC()
     if pattern is None:

@@ -6,7 +6,7 @@ Source: sentencepiece_model.proto of the SentencePiece project (fields and defau
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -241,9 +241,17 @@ def byte_fallback_tokenizer(
     return tokenizer
 
 
-def add_file_tokens(tokenizer: Tokenizer, model: SentencePieceModel, vocab: Sequence[tuple[str, float]]) -> None:
-    """Keep the file's control and user defined pieces whole in every text, as far as `vocab` has them."""
-    present = {text for text, _ in vocab}
+def add_file_tokens(
+    tokenizer: Tokenizer,
+    model: SentencePieceModel,
+    vocab: Sequence[tuple[str, float]],
+    skip: Collection[str] = (),
+) -> None:
+    """Keep the file's control and user defined pieces whole in every text, as far as `vocab` has them.
+
+    Those of `skip` are left out: they are the family's, which knows what becomes of the spaces around them.
+    """
+    present = {text for text, _ in vocab}.difference(skip)
     kinds = (PieceKind.UNKNOWN, PieceKind.CONTROL, PieceKind.USER_DEFINED)
     for piece in model.pieces:
         if piece.kind in kinds and piece.text in present:
