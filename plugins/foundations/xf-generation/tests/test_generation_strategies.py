@@ -107,3 +107,13 @@ def test_attentions_of_sliding_windows_reach_over_the_whole_text(strategy: dict[
             assert weights.shape[-1] == 6 + step
             assert (weights[..., -1, : 6 + step - 4] == 0).all()  # but what lies before the window gets nothing
     assert torch.equal(found.sequences, model.generate(prompt, **settings).sequences)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_embeddings_as_prompt_are_continued_as_their_tokens(name: str, length: int) -> None:
+    model, prompt = ANSWERS.model(xf, name), torch.tensor([[12, 9, 30, 11], [8, 22, 3, 18]])[:, :length]
+    embeds = model.get_input_embeddings()(prompt).detach()
+    for settings in ({}, {"num_beams": 3}, {"use_cache": False}):  # the reference goes astray after one embedding
+        found = model.generate(inputs_embeds=embeds, max_new_tokens=6, **settings)
+        assert torch.equal(found, model.generate(prompt, max_new_tokens=6, **settings)[:, length:])
