@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Dataset
 
-import xf.pipelines  # noqa: F401 - a documented path, found before a test hides what is installed
+import xf.pipelines
 from xf import PIPELINE_REGISTRY, ChunkPipeline, Pipeline, PipelineDataFormat, PipelineException, pipeline
 from xf.outputs import BaseModelOutput, ModelOutput
 from xf.plugins import PluginNotInstalledError, known, registry
@@ -705,8 +705,6 @@ def test_the_exception_of_pipelines_tells_task_and_model():
 
 def test_documented_utilities_are_importable():
     import importlib
-
-    import xf.pipelines
 
     for name in (
         "ArgumentHandler", "ZeroShotClassificationArgumentHandler", "QuestionAnsweringArgumentHandler",

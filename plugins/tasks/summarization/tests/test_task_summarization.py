@@ -54,6 +54,13 @@ def test_lengths_that_make_little_sense_are_said(pipe: Any, caplog: pytest.LogCa
     assert caplog.text == ""
 
 
+def test_a_call_may_allow_less_than_the_models_settings_ask_for(pipe: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        (result,) = pipe("hello world", max_new_tokens=3, return_tensors=True)
+    assert len(result["summary_token_ids"]) == 4 and "at least 5 tokens; this call allows 4" in caplog.text
+    assert pipe.generation_config.min_length == 5
+
+
 class TestSummarizationConformance(PipelineConformance):
     name = "summarization"
     inputs = ("hello world", "a", "the quick brown fox jumps", "")

@@ -111,16 +111,17 @@ class TextToTextPipeline(Pipeline):
         inputs = {name: value for name, value in input_tensors.items() if isinstance(value, Tensor)}
         arguments = generation_arguments(self, {**settings, **generate_kwargs})
         config, count = arguments["generation_config"], inputs["input_ids"].shape[0]
+        _fit_least(config, arguments)
         limits = [arguments.get(name, getattr(config, name)) for name in ("min_length", "max_length")]
         self.check_inputs(inputs["input_ids"].shape[1], *limits)
         found = self.model.generate(**inputs, **arguments)
         sequences = getattr(found, "sequences", found)
         sequences_BRT = sequences.reshape(count, -1, sequences.shape[-1])
-        ends = arguments.get("eos_token_id", config.eos_token_id)
+        ends, pad = (arguments.get(name, getattr(config, name)) for name in ("eos_token_id", "pad_token_id"))
         if ends is None or "decoder_input_ids" in arguments:
             lengths = [sequences_BRT.shape[-1]] * count
         else:
-            lengths = [max(_length(row_T, ends) for row_T in rows_RT.tolist()) for rows_RT in sequences_BRT]
+            lengths = [max(_length(row_T, ends, pad) for row_T in rows_RT.tolist()) for rows_RT in sequences_BRT]
         return {"output_ids": sequences_BRT, "length": lengths}
 
     def postprocess(
@@ -138,7 +139,23 @@ class TextToTextPipeline(Pipeline):
         return [{f"{self.return_name}_text": self.tokenizer.decode(ids_T, **options)} for ids_T in ids_RT]
 
 
-def _length(ids_T: list[int], ends: int | list[int]) -> int:
-    """Up to the first end token, and with it. The first position is the decoder's start, which may be one too."""
+def _fit_least(config: Any, arguments: dict[str, Any]) -> None:
+    """Lower the least length that the model's config asks for to what the call allows, and say so.
+
+    What a call itself contradicts is left for `generate` to refuse.
+    """
+    new = arguments.get("max_new_tokens", config.max_new_tokens)
+    most = arguments.get("max_length", config.max_length) if new is None else 1 + new  # 1: the decoder's start
+    if "min_length" not in arguments and (config.min_length or 0) > most and "decoder_input_ids" not in arguments:
+        logger.warning(f"The model's settings ask for at least {config.min_length} tokens; this call allows {most}.")
+        config.min_length = most
+
+
+def _length(ids_T: list[int], ends: int | list[int], pad: int | None) -> int:
+    """Up to the first end token and with it, and then as far as there is more than padding.
+
+    The first position is the decoder's start, which may be an end token too.
+    """
     stops = {ends} if isinstance(ends, int) else set(ends)
-    return next((position + 1 for position, token in enumerate(ids_T) if position and token in stops), len(ids_T))
+    end = next((position for position, token in enumerate(ids_T) if position and token in stops), len(ids_T) - 1)
+    return max((position for position, token in enumerate(ids_T) if token != pad or position <= end), default=-1) + 1
