@@ -75,6 +75,11 @@ def test_three_classes_by_default() -> None:
     assert xf.BartConfig(id2label={0: "no", 1: "yes"}).num_labels == 2
 
 
+def test_halves_cannot_be_tied() -> None:
+    with pytest.raises(ValueError, match="tie_encoder_decoder"):
+        xf.BartModel(config(tie_encoder_decoder=True))
+
+
 def test_without_decoder_inputs_the_text_is_read_by_both() -> None:
     model = fill_weights(xf.BartModel(config())).eval()
     ids = torch.tensor([[5, 6, 7, 2]])

@@ -64,6 +64,20 @@ class TestLongT5(T5Conformance):
     settings = T5Conformance.settings | {"local_radius": 2, "encoder_attention_type": "transient-global"}
 
 
+def test_tied_halves_share_all_that_both_have(tmp_path: Path) -> None:
+    config = xf.T5Config(**SMALL, tie_encoder_decoder=True, decoder_start_token_id=0)
+    model = fill_weights(xf.T5ForConditionalGeneration(config)).eval()
+    one, two = model.encoder.block[1], model.decoder.block[1]
+    assert one.layer[0].SelfAttention.q.weight is two.layer[0].SelfAttention.q.weight
+    assert one.layer[1].DenseReluDense.wi.weight is two.layer[2].DenseReluDense.wi.weight
+    model.save_pretrained(tmp_path)
+    again = xf.T5ForConditionalGeneration.from_pretrained(tmp_path)
+    ids = torch.tensor([[3, 4, 1]])
+    assert torch.equal(again(ids, labels=ids).logits, model(ids, labels=ids).logits) and again.load_report.ok
+    with pytest.raises(ValueError, match="nothing like the encoder"):
+        xf.T5Model(xf.T5Config(**SMALL, tie_encoder_decoder=True, num_decoder_layers=1))
+
+
 def test_far_tokens_are_seen_through_the_sums_of_blocks_alone() -> None:
     ids = tiny_ids((1, 40), 20, low=4)
     other = ids.clone()

@@ -241,6 +241,8 @@ class Seq2SeqModel(Seq2SeqPreTrainedModel):
     decoder_class: ClassVar[type[Seq2SeqDecoder]] = Seq2SeqDecoder
 
     def __init__(self, config: Any) -> None:
+        if config.tie_encoder_decoder:
+            raise ValueError(f"{type(self).__name__} cannot share layers: leave out tie_encoder_decoder=True.")
         super().__init__(config)
         self.build_stacks(config)
         self.post_init()

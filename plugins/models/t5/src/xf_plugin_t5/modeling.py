@@ -203,6 +203,23 @@ class T5EncoderDecoder(T5PreTrainedModel):
         self.shared = nn.Embedding(config.vocab_size, config.d_model)
         self.encoder = self.stack_class(stack_config(config, decoder=False), self.shared)
         self.decoder = self.stack_class(stack_config(config, decoder=True), self.shared)
+        if config.tie_encoder_decoder:
+            self.always_tied_weights = {**self.always_tied_weights, **self._halves()}  # type: ignore[misc]
+
+    def _halves(self) -> dict[str, str]:
+        """{encoder's name: decoder's name} of all that a tied encoder shares.
+
+        Raises: ValueError where the decoder has no layer like that of the encoder.
+        """
+        decoder = {name: value.shape for name, value in self.decoder.named_parameters()}
+        pairs = {name: name.replace(".layer.1.", ".layer.2.") for name, _ in self.encoder.named_parameters()}
+        pairs.pop("embed_tokens.weight")
+        unlike = [
+            name for name, value in self.encoder.named_parameters() if decoder.get(pairs.get(name, name)) != value.shape
+        ]
+        if unlike:
+            raise ValueError(f"tie_encoder_decoder=True, but the decoder has nothing like the encoder's {unlike[0]}.")
+        return {f"encoder.{name}": f"decoder.{other}" for name, other in pairs.items()}
 
     def get_input_embeddings(self) -> nn.Module:
         """The shared token embedding."""
