@@ -117,11 +117,11 @@ class TextToTextPipeline(Pipeline):
         found = self.model.generate(**inputs, **arguments)
         sequences = getattr(found, "sequences", found)
         sequences_BRT = sequences.reshape(count, -1, sequences.shape[-1])
-        ends, pad = (arguments.get(name, getattr(config, name)) for name in ("eos_token_id", "pad_token_id"))
+        ends = arguments.get("eos_token_id", config.eos_token_id)
         if ends is None or "decoder_input_ids" in arguments:
             lengths = [sequences_BRT.shape[-1]] * count
         else:
-            lengths = [max(_length(row_T, ends, pad) for row_T in rows_RT.tolist()) for rows_RT in sequences_BRT]
+            lengths = [max(_length(row_T, ends) for row_T in rows_RT.tolist()) for rows_RT in sequences_BRT]
         return {"output_ids": sequences_BRT, "length": lengths}
 
     def postprocess(
@@ -151,11 +151,7 @@ def _fit_least(config: Any, arguments: dict[str, Any]) -> None:
         config.min_length = most
 
 
-def _length(ids_T: list[int], ends: int | list[int], pad: int | None) -> int:
-    """Up to the first end token and with it, and then as far as there is more than padding.
-
-    The first position is the decoder's start, which may be an end token too.
-    """
+def _length(ids_T: list[int], ends: int | list[int]) -> int:
+    """Up to the first end token, and with it. The first position is the decoder's start, which may be one too."""
     stops = {ends} if isinstance(ends, int) else set(ends)
-    end = next((position for position, token in enumerate(ids_T) if position and token in stops), len(ids_T) - 1)
-    return max((position for position, token in enumerate(ids_T) if token != pad or position <= end), default=-1) + 1
+    return next((position + 1 for position, token in enumerate(ids_T) if position and token in stops), len(ids_T))
