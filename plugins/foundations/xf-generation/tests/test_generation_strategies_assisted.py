@@ -265,6 +265,36 @@ def test_another_vocabulary_needs_both_tokenizers() -> None:
         model.generate(PROMPT, assistant_model=draft, assistant_tokenizer=ANSWERS.tokenizer(xf, 1), max_new_tokens=4)
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+def test_processors_never_see_a_text_behind_a_token_that_they_forbid(sampled: bool) -> None:
+    model, prompt = ANSWERS.model(xf, "llama"), torch.tensor([[5, 9, 30, 11, 7, 5, 9]])
+
+    def forbid(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        assert 30 not in ids[0, 7:]  # the lookup proposes it
+        return scores.index_fill(1, torch.tensor([30]), -torch.inf)
+
+    settings = {"max_new_tokens": 8, "logits_processor": [forbid], "do_sample": sampled, "seed": 3}
+    found = model.generate(prompt, prompt_lookup_num_tokens=4, **settings)
+    assert found.shape == (1, 15)
+    if not sampled:
+        assert torch.equal(found, model.generate(prompt, **settings))
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("drafter", ["lookup", "draft"])
+def test_a_text_that_cannot_go_on_is_an_error_wherever_it_ends(sampled: bool, drafter: str) -> None:
+    model, prompt = ANSWERS.model(xf, "llama"), torch.tensor([[5, 9, 30, 11, 7, 5, 9]])
+
+    def forbid(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return scores if ids.shape[1] < 11 else torch.full_like(scores, -torch.inf)
+
+    given = {"prompt_lookup_num_tokens": 4} if drafter == "lookup" else {"assistant_model": model}
+    settings = {"max_new_tokens": 4, "logits_processor": [forbid], "do_sample": sampled, "eos_token_id": None}
+    assert model.generate(prompt, **given, **settings).shape == (1, 11)
+    with pytest.raises(ValueError, match="no token left to choose"):
+        model.generate(prompt, **given, **{**settings, "max_new_tokens": 8})
+
+
 def test_a_streamer_gets_every_token() -> None:
     model, got = ANSWERS.model(xf, "llama"), []
 

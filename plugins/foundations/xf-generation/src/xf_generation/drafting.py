@@ -83,6 +83,8 @@ class DraftModel(Drafter):
         while len(all_scores) < min(int(self.length), room):
             logits_1V = self.feeder(text).logits[:, -1].to(torch.float32, copy=True)
             scores_1V = self.run.processors(text, logits_1V) if self.run.processors else logits_1V
+            if not bool(scores_1V.amax().isfinite()):
+                break  # the draft cannot go on: what it says up to here may be right
             next_1 = self.run.draw(scores_1V)[:, 0] if self.run.config.do_sample else scores_1V.argmax(dim=-1)
             text = torch.cat([text, next_1[:, None]], dim=1)
             all_scores.append(scores_1V)

@@ -9,6 +9,7 @@ Shapes: K proposed tokens, T tokens so far, V vocabulary; one row.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -98,21 +99,29 @@ class AssistedGeneration(DecodingStrategy):
     def _processed(self, tried: Tensor, logits_KV: Tensor) -> Tensor:
         """The scores (K + 1, V) behind the processors, each for the text up to its token."""
         if not self.run.processors:
-            check_scores(logits_KV)
             return logits_KV
         first = tried.shape[1] - len(logits_KV) + 1
-        rows = [self.run.processors(tried[:, : first + i], row[None]) for i, row in enumerate(logits_KV)]
-        scores = torch.cat(rows)
-        check_scores(scores[:1])  # later ones are for tokens that processors may have forbidden
-        return scores
+        rows = []
+        for i, logits_V in enumerate(logits_KV):
+            rows.append(self.run.processors(tried[:, : first + i], logits_V[None]))
+            if i + 1 < len(logits_KV) and rows[-1][0, tried[0, first + i]] == -math.inf:
+                rows.append(logits_KV[i + 1 :])  # what follows a forbidden token is never taken: nobody needs to see it
+                break
+        return torch.cat(rows)
 
     def _choose(self, scores_KV: Tensor, proposed_K: Tensor, draft_KV: Tensor | None) -> tuple[list[int], int]:
         """The tokens to take, and how many of the proposed ones are among them."""
         if self.run.config.do_sample and draft_KV is not None:
             return self._reject(scores_KV, proposed_K, draft_KV)
-        picked = self.run.draw(scores_KV)[:, 0] if self.run.config.do_sample else scores_KV.argmax(dim=-1)
+        picked = self._drawn(scores_KV) if self.run.config.do_sample else scores_KV.argmax(dim=-1)
         matched = _leading(picked[:-1] == proposed_K)
+        check_scores(scores_KV[: matched + 1])  # those behind a wrong proposal may be anything
         return picked[: matched + 1].tolist(), matched
+
+    def _drawn(self, scores_KV: Tensor) -> Tensor:
+        """(K + 1,) tokens at random; any where nothing can be drawn, which is an error only if it is reached."""
+        unusable_K1 = ~scores_KV.amax(dim=-1, keepdim=True).isfinite()
+        return self.run.draw(scores_KV.masked_fill(unusable_K1, 0.0))[:, 0]
 
     def _reject(self, scores_KV: Tensor, proposed_K: Tensor, draft_KV: Tensor) -> tuple[list[int], int]:
         """Rejection sampling (arXiv:2211.17192, algorithm 1): the result is distributed as the model's own draws."""
@@ -121,7 +130,8 @@ class AssistedGeneration(DecodingStrategy):
         ratio_K = p_KV[places, proposed_K] / q_KV[places, proposed_K]
         generator = self.run.generators[0] if self.run.generators else None
         chance_K = torch.rand(len(proposed_K), generator=generator, device=proposed_K.device)
-        matched = _leading(chance_K <= ratio_K)
+        matched = _leading(chance_K < ratio_K)
+        check_scores(scores_KV[: matched + 1])
         taken = proposed_K[:matched].tolist()
         left_V = p_KV[matched]
         if matched < len(proposed_K):
