@@ -108,7 +108,7 @@ class RotaryEmbedding(nn.Module):
         if table is None or end > table[0].shape[2] or table[0].dtype != x.dtype or table[0].device != x.device:
             table = self._table = self._build_table(x, end)
         cos, sin = table
-        return cos[:, :, start:end], sin[:, :, start:end]
+        return cos.narrow(2, start, length), sin.narrow(2, start, length)
 
     @torch.inference_mode(False)  # the table outlives this call and may serve one that trains
     def _build_table(self, x: Tensor, end: int) -> Rotation:
