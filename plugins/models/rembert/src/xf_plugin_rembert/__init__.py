@@ -1,0 +1,1 @@
+"""RemBERT for xf."""
