@@ -102,7 +102,7 @@ class DraftModel(Drafter):
             self.feeder.forget(tokens)
 
     def learn(self, proposed: int, matched: int) -> None:
-        if self.schedule == "constant":
+        if self.schedule == "constant" or not proposed:
             return
         self.length = self.length + 2 if matched == proposed else max(1.0, self.length - 1)
         if self.schedule == "heuristic":
