@@ -1,6 +1,6 @@
 """Multi-head latent attention: keys and values of all heads come from one vector per token (arXiv:2405.04434).
 
-Shapes: B batch, T new tokens, H heads, D width of queries and keys, R their rotated part, P the rest, E width of values,
+Shapes: B batch, T new tokens, H heads, D width of queries and keys, R their rotated part, P the rest, E of values,
 C model width.
 """
 
