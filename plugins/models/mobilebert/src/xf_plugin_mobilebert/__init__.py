@@ -1,0 +1,1 @@
+"""MobileBERT for xf."""
