@@ -193,3 +193,11 @@ def test_masks_hide_slots_that_no_token_has_reached() -> None:
     cache.update(*states(2), 0)
     mask = create_causal_mask(config(), torch.zeros(1, 1, 4), None, torch.tensor([2]), cache)
     assert mask.int().tolist() == [[[[1, 1, 1, 0, 0, 0]]]]
+
+
+def test_the_heads_of_an_encoder_decoder_are_those_of_its_decoder() -> None:
+    sizes = {"hidden_size": 8, "num_attention_heads": 4, "decoder_attention_heads": 2, "num_hidden_layers": 1}
+    cache = StaticCache(xf.PretrainedConfig(**sizes), max_batch_size=1, max_cache_len=5)
+    states = torch.ones(1, 2, 1, 4)
+    keys, _ = cache.update(states, states, 0, {"cache_position": torch.tensor([0])})
+    assert keys.shape == (1, 2, 5, 4)

@@ -35,12 +35,14 @@ class StaticCache(Cache):
         text_config = config.get_text_config(decoder=True)
         super().__init__(config=config, cache_processor=cache_processor, **kwargs)
         length = max_cache_len if max_cache_len is not None else text_config.max_position_embeddings
-        heads = getattr(text_config, "num_key_value_heads", None) or text_config.num_attention_heads
+        # an encoder-decoder's num_attention_heads are its encoder's; the cache is the decoder's
+        of_decoder = getattr(text_config, "decoder_attention_heads", None)
+        queries = of_decoder or text_config.num_attention_heads
+        heads = of_decoder or getattr(text_config, "num_key_value_heads", None) or queries
         common = {
             "batch_size": max_batch_size,
             "num_heads": heads // tp_size if tp_size else heads,
-            "head_dim": getattr(text_config, "head_dim", None)
-            or text_config.hidden_size // text_config.num_attention_heads,
+            "head_dim": getattr(text_config, "head_dim", None) or text_config.hidden_size // queries,
             "dtype": dtype,
         }
         kinds = layer_kinds(text_config)
