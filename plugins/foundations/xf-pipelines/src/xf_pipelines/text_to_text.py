@@ -124,7 +124,7 @@ class TextToTextPipeline(Pipeline):
             lengths = [max(_length(row_T, ends) for row_T in rows_RT.tolist()) for rows_RT in sequences_BRT]
         return {"output_ids": sequences_BRT, "length": lengths}
 
-    def postprocess(
+    def postprocess(  # type: ignore[override]
         self,
         model_outputs: Any,
         return_type: ReturnType = ReturnType.TEXT,

@@ -110,7 +110,7 @@ class TableQuestionAnsweringPipeline(Pipeline):
         results = super().__call__(self._args_parser(*args, **given), **kwargs)
         return results[0] if isinstance(results, list) and len(results) == 1 else results
 
-    def preprocess(
+    def preprocess(  # type: ignore[override]
         self, input_: Any, padding: bool | str = True, truncation: bool | str | None = None
     ) -> dict[str, Any]:
         if not isinstance(input_, Mapping) or not {"table", "query"} <= set(input_):
@@ -161,7 +161,7 @@ class TableQuestionAnsweringPipeline(Pipeline):
         names = ("logits", "logits_aggregation")
         return {name: torch.cat([row[name] for row in rows]) for name in names if rows[0].get(name) is not None}
 
-    def postprocess(self, model_outputs: Any) -> Any:
+    def postprocess(self, model_outputs: Any) -> Any:  # type: ignore[override]
         table: Table = model_outputs["table"]
         if not self.selects_cells:
             texts = self.tokenizer.batch_decode(model_outputs["sequences"], skip_special_tokens=True)

@@ -39,7 +39,7 @@ class TranslationPipeline(TextToTextPipeline):
             kwargs["task"] = task
         super().__init__(model, *args, **kwargs)
 
-    def _sanitize_parameters(
+    def _sanitize_parameters(  # type: ignore[override]
         self, src_lang: str | None = None, tgt_lang: str | None = None, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """src_lang, tgt_lang: languages by the tokenizer's own names (en_XX, fra_Latn, ...); others as for
@@ -70,7 +70,7 @@ class TranslationPipeline(TextToTextPipeline):
             )
         return True
 
-    def preprocess(
+    def preprocess(  # type: ignore[override]
         self, input_: Any, truncation: bool | str = False, src_lang: str | None = None, tgt_lang: str | None = None
     ) -> Any:
         """Raises ValueError where the tokenizer needs languages and they are not known."""
