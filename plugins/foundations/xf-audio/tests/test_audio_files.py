@@ -64,6 +64,7 @@ def test_resampling_keeps_a_tone_and_rounds_the_length_up():
         (encoded(STEREO[:0]), "no samples"),
         (encoded(np.where(np.arange(4000)[:, None] == 7, np.nan, STEREO)), "NaN"),
     ],
+    ids=["empty", "text", "picture", "cut off", "no samples", "no numbers"],
 )
 def test_what_is_no_sound_is_refused(no_ffmpeg, data, words):
     with pytest.raises(files.AudioError, match=words):

@@ -153,7 +153,7 @@ def test_a_cache_that_is_too_short_or_too_long() -> None:
         ({"seed": [1, 2, 3], "do_sample": True}, "3 seeds or generators for a batch of 2"),
         ({"seed": 1, "generator": torch.Generator(), "do_sample": True}, "not both"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_contradicting_settings(settings: dict[str, Any], told: str) -> None:
     given = {"max_new_tokens": 4, **settings} if "max_length" not in settings else settings
