@@ -93,3 +93,25 @@ def _fused_gated(mlp: FusedGatedMLP) -> Callable[[Tensor], Tensor]:
 def _plain(mlp: MLP) -> Callable[[Tensor], Tensor]:
     fc1, fc2, act = direct(mlp.fc1), direct(mlp.fc2), direct(mlp.activation_fn)
     return rows_form(lambda x: fc2(act(fc1(x))), fc1, fc2)
+
+
+class UpDownMLP(nn.Module):
+    """down(act(up(x)))."""
+
+    def __init__(
+        self, hidden_size: int, intermediate_size: int, activation: str | Callable[..., Tensor], bias: bool = False
+    ) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=bias)
+        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=bias)
+        self.act_fn = get_activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        return self.down_proj(self.act_fn(self.up_proj(x)))
+
+
+@direct_form(UpDownMLP)
+def _up_down(mlp: UpDownMLP) -> Callable[[Tensor], Tensor]:
+    up, down, act = direct(mlp.up_proj), direct(mlp.down_proj), direct(mlp.act_fn)
+    return lambda x: down(act(up(x)))
