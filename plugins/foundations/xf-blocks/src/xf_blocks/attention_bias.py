@@ -11,14 +11,18 @@ from torch import Tensor
 def mask_with_bias(mask: Any, bias_BHQK: Tensor, is_causal: bool) -> Tensor:
     """An additive mask: the bias where attention is allowed, the smallest number elsewhere.
 
-    mask: None, bool (True where allowed) or additive, (B, 1 or H, Q, K). is_causal: what a missing mask means: the
-    queries are the last Q of K tokens and see none after them.
+    mask: None, bool (True where allowed) or additive, (B, 1 or H, Q, K), or flex attention's BlockMask. is_causal: what
+    a missing mask means: the queries are the last Q of K tokens and see none after them.
     """
     if mask is None:
         queries, keys = bias_BHQK.shape[-2:]
         if not is_causal or queries == 1:
             return bias_BHQK
         mask = torch.ones(queries, keys, dtype=torch.bool, device=bias_BHQK.device).tril(keys - queries)
+    if not isinstance(mask, Tensor):  # a bias is a tensor of all pairs: so is what joins it
+        from torch.nn.attention.flex_attention import create_mask  # slow to import, and there already
+
+        mask = create_mask(mask.mask_mod, *mask.shape, device=bias_BHQK.device)
     if mask.dtype == torch.bool:
         return bias_BHQK.masked_fill(~mask, torch.finfo(bias_BHQK.dtype).min)
     return bias_BHQK + mask
