@@ -5,9 +5,8 @@ Shapes: B batch, T tokens, C width, V vocabulary.
 
 from __future__ import annotations
 
+from xf_blocks.seq2seq_causal import Seq2SeqDecoderWrapper, Seq2SeqForCausalLM
 from xf_blocks.seq2seq_heads import (
-    Seq2SeqDecoderWrapper,
-    Seq2SeqForCausalLM,
     Seq2SeqForConditionalGeneration,
     Seq2SeqForQuestionAnswering,
     Seq2SeqForSequenceClassification,

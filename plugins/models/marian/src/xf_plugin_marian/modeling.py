@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xf_blocks.seq2seq_heads import Seq2SeqDecoderWrapper, Seq2SeqForCausalLM, Seq2SeqForConditionalGeneration
+from xf_blocks.seq2seq_causal import Seq2SeqDecoderWrapper, Seq2SeqForCausalLM
+from xf_blocks.seq2seq_heads import Seq2SeqForConditionalGeneration
 from xf_blocks.seq2seq_model import ScaledOutsideDecoder, ScaledOutsideEncoder, Seq2SeqModel, Seq2SeqPreTrainedModel
 from xf_blocks.seq2seq_positions import SinusoidalPositions
 from xf_generation.mixin import GenerationMixin

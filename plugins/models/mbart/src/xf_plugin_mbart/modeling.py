@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from xf_blocks.seq2seq_causal import Seq2SeqDecoderWrapper, Seq2SeqForCausalLM
 from xf_blocks.seq2seq_heads import (
-    Seq2SeqDecoderWrapper,
-    Seq2SeqForCausalLM,
     Seq2SeqForConditionalGeneration,
     Seq2SeqForQuestionAnswering,
     Seq2SeqForSequenceClassification,

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from xf_blocks.seq2seq_heads import Seq2SeqDecoderWrapper, Seq2SeqForCausalLM, Seq2SeqForConditionalGeneration
+from xf_blocks.seq2seq_causal import Seq2SeqDecoderWrapper, Seq2SeqForCausalLM
+from xf_blocks.seq2seq_heads import Seq2SeqForConditionalGeneration
 from xf_blocks.seq2seq_layers import PreNormDecoderLayer, PreNormEncoderLayer
 from xf_blocks.seq2seq_model import ScaledOutsideDecoder, ScaledOutsideEncoder, Seq2SeqModel, Seq2SeqPreTrainedModel
 from xf_blocks.seq2seq_positions import SinusoidalPositions

@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xf_blocks.seq2seq_heads import (
-    Seq2SeqDecoderWrapper,
-    Seq2SeqForCausalLM,
-    Seq2SeqForConditionalGeneration,
-    Seq2SeqForSequenceClassification,
-)
+from xf_blocks.seq2seq_causal import Seq2SeqDecoderWrapper, Seq2SeqForCausalLM
+from xf_blocks.seq2seq_heads import Seq2SeqForConditionalGeneration, Seq2SeqForSequenceClassification
 from xf_blocks.seq2seq_inputs import wrap_last_token
 from xf_blocks.seq2seq_model import Seq2SeqDecoder, Seq2SeqEncoder, Seq2SeqModel, Seq2SeqPreTrainedModel
 from xf_generation.mixin import GenerationMixin
