@@ -74,14 +74,18 @@ class GemmaTokenizerFast(BeginEndMixin, SentencePieceTokenizerFast):
 
     def pipeline(self, model: SentencePieceModel, **kwargs: Any) -> Tokenizer:
         """BPE with bytes, spaces kept with the word before them."""
-        tokenizer = Tokenizer(bpe(model.vocab, "<unk>"))
+        vocab = model.vocab
+        if not any(text == "\t" for text, _ in vocab):  # the byte is a token with a name, as runs of spaces are
+            vocab = [("\t" if text == "<0x09>" else text, score) for text, score in vocab]
+        tokenizer = Tokenizer(bpe(vocab, "<unk>"))
         tokenizer.normalizer = normalizers.Replace(" ", SPACE)
         tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
         tokenizer.decoder = decoders.Sequence(
             [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
         )  # fmt: skip
+        turns = [token for token in ("<start_of_turn>", "<end_of_turn>") if tokenizer.token_to_id(token) is not None]
         add_file_tokens(tokenizer, model, model.vocab)
-        for token in ("<start_of_turn>", "<end_of_turn>"):
+        for token in turns:
             tokenizer.add_tokens([AddedToken(token, normalized=False, special=True)])
         return tokenizer
 
