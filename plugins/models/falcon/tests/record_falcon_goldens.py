@@ -42,7 +42,7 @@ def main() -> None:
     cases = {
         "lm": case("FalconForCausalLM", lm, **full),
         "groups": case("FalconForCausalLM", lm, {"new_decoder_architecture": True, "num_kv_heads": 2}, **full),
-        # With ALiBi the eager path of the reference does not divide the bias; its default path does, as in training.
+        # With ALiBi the eager path of the reference does not divide the bias; its default path does.
         "alibi": case(
             "FalconForCausalLM",
             lm,

@@ -134,7 +134,7 @@ class FalconModel(ClassicDecoderModel, FalconPreTrainedModel):
     def bias_mask(self, mask: Any, x_BTC: Tensor, attention_mask: Any, start: int) -> Any:
         if not self.config.alibi:
             return mask
-        # The bias is rounded to bfloat16 and divided by the root of the width, as the models were trained.
+        # Rounded to bfloat16 and divided by the root of the width, as the scores are: what a default run computes.
         slopes_H = alibi_slopes(self.config.num_attention_heads).bfloat16().to(x_BTC.device)
         positions_BK = alibi_positions(attention_mask, start, x_BTC.shape[1]).to(x_BTC.device)
         bias = scores_bias(slopes_H, positions_BK, mask, x_BTC.shape[1]).to(x_BTC.dtype)
