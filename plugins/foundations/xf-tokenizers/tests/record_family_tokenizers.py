@@ -100,18 +100,31 @@ def cases() -> dict[str, tuple[str, dict[str, str]]]:
         "camembert": ("CamembertTokenizerFast", {bpe: fairseq}),
         "mbart": ("MBartTokenizerFast", {bpe: fairseq}),
         "m2m_100": ("NllbTokenizerFast", {bpe: pieces(model_type="bpe")}),
+        "m2m_100/pieces": ("M2M100Tokenizer", {bpe: fairseq, "vocab.json": numbered(fairseq, ROBERTA[:4])}),
+        "marian": (
+            "MarianTokenizer",
+            {"source.spm": fairseq, "target.spm": fairseq, "vocab.json": numbered(fairseq, ["</s>", "<unk>", "<pad>"])},
+        ),
     }
+
+
+def numbered(file: str, first: list[str]) -> str:
+    """vocab.json: tokens that come first, then the pieces of a file."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=base64.b64decode(file))
+    tokens = [*first, *(processor.id_to_piece(i) for i in range(3, processor.get_piece_size()))]
+    return encoded(json.dumps({token: i for i, token in enumerate(tokens)}).encode())
 
 
 def main() -> None:
     """Make every recording."""
-    for plugin, (name, files) in cases().items():
-        path = PLUGINS / "models" / plugin / "tests" / "goldens" / f"{plugin}_tokenizer.json"
+    for place, (name, files) in cases().items():
+        plugin, _, _ = place.partition("/")
+        path = PLUGINS / "models" / plugin / "tests" / "goldens" / f"{place.replace('/', '_')}_tokenizer.json"
         with tempfile.TemporaryDirectory() as folder:
             write_files(files, Path(folder) / "files", name)
             tokenizer = AutoTokenizer.from_pretrained(Path(folder) / "files")
             record(tokenizer, name, files, path, Path(folder) / "saved")
-        print(plugin, json.dumps(path.stat().st_size))
+        print(place, json.dumps(path.stat().st_size))
 
 
 if __name__ == "__main__":

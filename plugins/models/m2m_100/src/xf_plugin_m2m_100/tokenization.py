@@ -68,6 +68,7 @@ class M2M100Tokenizer(LanguagesMixin, PreTrainedTokenizer):
         self.lang_code_to_id = {code: self.lang_token_to_id[token] for code, token in self.lang_code_to_token.items()}
         self._src_lang, self.tgt_lang = src_lang or "en", tgt_lang
         kwargs.pop("tokenizer_config_file", None)
+        kwargs.setdefault("additional_special_tokens", [])
         super().__init__(
             src_lang=src_lang,
             tgt_lang=tgt_lang,
