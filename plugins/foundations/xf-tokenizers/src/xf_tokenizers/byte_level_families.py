@@ -91,3 +91,15 @@ class RobertaTokenizerFast(ByteLevelTokenizerFast):
     ) -> list[int]:
         """Zeros: RoBERTa has no token types."""
         return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+
+
+class GPT2Tokenizer(GPT2TokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""
+
+
+class Qwen2Tokenizer(Qwen2TokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""
+
+
+class RobertaTokenizer(RobertaTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

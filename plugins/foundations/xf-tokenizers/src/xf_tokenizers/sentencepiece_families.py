@@ -150,3 +150,19 @@ class BertLikeSentencePieceFast(SentencePieceTokenizerFast):
         tokenizer.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
         add_file_tokens(tokenizer, model, model.vocab, own_tokens(kwargs))
         return tokenizer
+
+
+class LlamaTokenizer(LlamaTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use; padded on the right."""
+
+    padding_side = "right"
+
+
+class GemmaTokenizer(GemmaTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use; padded on the right."""
+
+    padding_side = "right"
+
+
+class XLMRobertaTokenizer(XLMRobertaTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

@@ -19,3 +19,7 @@ class AlbertTokenizerFast(BertLikeSentencePieceFast):
         "mask_token": mask("[MASK]", normalized=False),
     }  # fmt: skip
     file_defaults = {"sp_model_kwargs": {}}
+
+
+class AlbertTokenizer(AlbertTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

@@ -10,3 +10,7 @@ class BartTokenizerFast(RobertaTokenizerFast):
     """RoBERTa's pipeline: <s> text </s> and <s> text </s></s> text </s>; all token types are 0."""
 
     file_defaults = {**RobertaTokenizerFast.file_defaults, "mask_token": mask("<mask>", normalized=True)}
+
+
+class BartTokenizer(BartTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

@@ -27,3 +27,7 @@ class BlenderbotTokenizerFast(RobertaTokenizerFast):
         """Zeros, for the layout of RoBERTa."""
         extra = 2 if token_ids_1 is None else 4 + len(token_ids_1)
         return [0] * (len(token_ids_0) + extra)
+
+
+class BlenderbotTokenizer(BlenderbotTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

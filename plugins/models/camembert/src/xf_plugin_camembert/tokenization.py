@@ -28,3 +28,7 @@ class CamembertTokenizerFast(XLMRobertaTokenizerFast):
         tokenizer = sentencepiece_tokenizer(model, pieces, 3, add_prefix_space=True)
         tokenizer.add_tokens([literal("<unk>NOTUSED")])
         return tokenizer
+
+
+class CamembertTokenizer(CamembertTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

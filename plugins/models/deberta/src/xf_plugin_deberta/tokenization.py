@@ -24,3 +24,7 @@ class DebertaTokenizerFast(ByteLevelTokenizerFast):
     }  # fmt: skip
     single = "{cls_token}:0 $A:0 {sep_token}:0"
     pair = "{cls_token}:0 $A:0 {sep_token}:0 $B:1 {sep_token}:1"
+
+
+class DebertaTokenizer(DebertaTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

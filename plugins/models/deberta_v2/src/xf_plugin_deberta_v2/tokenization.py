@@ -40,3 +40,7 @@ class DebertaV2TokenizerFast(SentencePieceTokenizerFast):
         tokenizer.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
         add_file_tokens(tokenizer, model, model.vocab, own_tokens(kwargs))
         return tokenizer
+
+
+class DebertaV2Tokenizer(DebertaV2TokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

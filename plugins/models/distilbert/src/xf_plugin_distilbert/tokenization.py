@@ -9,3 +9,7 @@ class DistilBertTokenizerFast(BertTokenizerFast):
     """WordPiece with [CLS] text [SEP] and [CLS] text [SEP] text [SEP]; the model takes no token types."""
 
     model_input_names = ["input_ids", "attention_mask"]
+
+
+class DistilBertTokenizer(DistilBertTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

@@ -22,3 +22,7 @@ class LEDTokenizerFast(RobertaTokenizerFast):
             filler = [-1] * missing  # neither local (0) nor global (1)
             padded["global_attention_mask"] = [*marks, *filler] if side == "right" else [*filler, *marks]
         return padded
+
+
+class LEDTokenizer(LEDTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

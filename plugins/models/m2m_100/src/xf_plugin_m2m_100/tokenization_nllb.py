@@ -71,3 +71,7 @@ class NllbTokenizerFast(LanguageTokenizerFast, SentencePieceTokenizerFast):
     ) -> list[int]:
         """Zeros: NLLB has no token types."""
         return [0] * (len(token_ids_0) + 2 + (0 if token_ids_1 is None else len(token_ids_1) + 2))
+
+
+class NllbTokenizer(NllbTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

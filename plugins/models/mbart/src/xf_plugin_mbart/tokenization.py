@@ -82,3 +82,11 @@ class MBart50TokenizerFast(MBartTokenizerFast):
     def language_first(self) -> bool:
         """mBART-50's stands before the text."""
         return True
+
+
+class MBartTokenizer(MBartTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""
+
+
+class MBart50Tokenizer(MBart50TokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

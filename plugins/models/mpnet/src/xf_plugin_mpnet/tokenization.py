@@ -27,3 +27,7 @@ class MPNetTokenizerFast(BertTokenizerFast):
     ) -> list[int]:
         """Zeros: MPNet has no token types."""
         return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+
+
+class MPNetTokenizer(MPNetTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

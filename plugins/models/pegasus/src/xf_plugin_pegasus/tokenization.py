@@ -68,3 +68,7 @@ def with_reserved(tokens: list[Any] | None, sentence: Any, offset: int) -> list[
         return given + [f"<unk_{i}>" for i in range(2, offset)]
     missing = range(len(given) + 1, offset)
     return given + [f"<unk_{i}>" for i in missing if f"<unk_{i}>" not in map(str, given)]
+
+
+class PegasusTokenizer(PegasusTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

@@ -49,3 +49,7 @@ class CodeGenTokenizerFast(ByteLevelTokenizerFast):
         ends = [re.compile(pattern, re.MULTILINE).search(completion) for pattern in truncate_before_pattern]
         starts = [end.start() for end in ends if end is not None]
         return completion[: min(starts)] if starts else completion
+
+
+class CodeGenTokenizer(CodeGenTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

@@ -20,3 +20,7 @@ class RemBertTokenizerFast(BertLikeSentencePieceFast):
         "mask_token": mask("[MASK]", normalized=True),
     }  # fmt: skip
     file_defaults = {"do_lower_case": False, "keep_accents": True, "unk_token": "[UNK]", "pad_token": "[PAD]"}
+
+
+class RemBertTokenizer(RemBertTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

@@ -76,3 +76,7 @@ def with_extra_ids(tokens: list[Any] | None, count: int) -> list[Any]:
             f"extra_ids is {count}, but additional_special_tokens hold {len(given)} of them: leave one of the two out."
         )
     return list(tokens)
+
+
+class T5Tokenizer(T5TokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""

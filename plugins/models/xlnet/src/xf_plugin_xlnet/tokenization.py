@@ -26,3 +26,7 @@ class XLNetTokenizerFast(BertLikeSentencePieceFast):
     def finish(self, made: bool) -> None:
         super().finish(made)
         self._pad_token_type_id = 3  # the type of padding, after those of texts and of <cls>
+
+
+class XLNetTokenizer(XLNetTokenizerFast):
+    """The same tokenizer under the name that checkpoints and recipes use."""
