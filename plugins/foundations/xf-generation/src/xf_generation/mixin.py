@@ -69,7 +69,7 @@ class GenerationMixin(ContinuousMixin):
         data = checkpoint.read_json(GENERATION_CONFIG_NAME)
         if data is not None:
             try:
-                self.generation_config = GenerationConfig.from_dict({**data, "_from_model_config": False})
+                self.generation_config = GenerationConfig.from_dict(data)
             except ValueError as error:
                 raise ValueError(f"{GENERATION_CONFIG_NAME} of {checkpoint.name}: {error}") from error
 
