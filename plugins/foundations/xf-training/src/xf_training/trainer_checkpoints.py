@@ -92,7 +92,8 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 def load_safely(path: Path) -> Any:
     """A file of `torch.save`, without running what is pickled in it. ValueError where it is broken or holds code."""
-    arrays: list[Any] = [np.ndarray, np.dtype, np.dtypes.UInt32DType, np._core.multiarray._reconstruct]  # type: ignore[attr-defined]
+    rebuild = np.zeros(0).__reduce__()[0]  # type: ignore[index] # how NumPy pickles an array, wherever it lies
+    arrays: list[Any] = [np.ndarray, np.dtype, np.dtypes.UInt32DType, rebuild]
     try:
         with torch.serialization.safe_globals(arrays):
             return torch.load(path, map_location="cpu", weights_only=True)
