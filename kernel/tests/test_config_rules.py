@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xf.checkpoint import CheckpointError
@@ -134,6 +134,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=20) | st.sampled_from(sorted(dir(Small))), JSON, max_size=6))
 def test_no_file_breaks_the_object(data: dict[str, Any]) -> None:
     """Whatever a file says: a ValueError, or a config that still works."""

@@ -13,7 +13,6 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import logging
-from .checkpoint.formats import find_plugin_format
 from .checkpoint.source import Checkpoint, pop_source_options, resolve
 from .hub import refuse_remote_code
 from .interfaces.config import CONFIG_NAME, PretrainedConfig
@@ -272,12 +271,8 @@ class AutoTokenizer(_AutoFiles):
 
     @classmethod
     def _class_for(cls, checkpoint: Checkpoint, kwargs: dict[str, Any]) -> Any:
-        if kwargs.get("gguf_file"):
-            found = find_plugin_format(checkpoint, {"gguf_file": kwargs["gguf_file"]})
-            read: Any = getattr(found[1], "config", None) if found else None
-            model_type = read(found[1].open(checkpoint.require(found[2]))).get("model_type") if found and read else None
-            usable = model_type in registry("tokenizer") if model_type else False
-            return registry("tokenizer").get(str(model_type)) if usable else _generic_tokenizer()
+        if kwargs.get("gguf_file"):  # it holds the whole tokenizer; a family's class would lay its own defaults over it
+            return _generic_tokenizer()
         asked = next((name for name in (cls._named(checkpoint, file) for file in cls.files) if name), None)
         if asked in _GENERIC and checkpoint.path("tokenizer.json") is not None:
             return _generic_tokenizer()
