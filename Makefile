@@ -46,6 +46,7 @@ format: setup
 sync: setup
 	$(PY) tools/sync_root.py
 	$(PY) tools/known_plugins.py
+	$(PY) tools/family_table.py
 
 wheels: setup
 	@$(PY) tools/build_wheels.py dist
