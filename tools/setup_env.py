@@ -114,9 +114,13 @@ def is_current(installed: str | None, wanted: str) -> bool:
 
 
 def write_override(python: Path) -> Path:
-    """Keep the torch that is installed: without this line a resolver may prefer another build of it."""
-    path = python.parent.parent / "torch-override.txt"
-    path.write_text(TORCH + "\n", encoding="utf-8")
+    """Keep the torch that is installed, of which a resolver may prefer another build, and keep the reference out.
+
+    hqq asks for transformers and needs it for its model loading alone; what is compared with must not be in the
+    environment of what is tested.
+    """
+    path = python.parent.parent / "overrides.txt"
+    path.write_text(f"{TORCH}\ntransformers; sys_platform == 'nowhere'\n", encoding="utf-8")
     return path
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import xf.auto as auto
+from xf import logging
 from xf.checkpoint import CheckpointError
 from xf.plugins import PluginError, PluginNotInstalledError, registry
 
@@ -120,6 +121,21 @@ def test_what_is_not_installed_is_said(tmp_path_factory: pytest.TempPathFactory)
     (tmp_path / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         auto.AutoModel.from_pretrained(tmp_path)
+
+
+def test_a_model_type_that_only_the_name_tells_is_told(
+    toys: None, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = json.loads((TOY / "config.json").read_text())
+    model_type = data.pop("model_type")
+    folder = tmp_path_factory.mktemp(f"an-old-{model_type}-file")
+    folder_with(folder, config=data)
+    logging.enable_propagation()
+    try:
+        assert auto.AutoConfig.from_pretrained(folder).model_type == model_type
+    finally:
+        logging.disable_propagation()
+    assert f"by its name it is read as {model_type!r}" in caplog.text
 
 
 def test_remote_code_is_refused_and_never_looked_at(toys: None, tmp_path: Path) -> None:

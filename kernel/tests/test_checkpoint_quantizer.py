@@ -12,7 +12,7 @@ from torch import nn
 
 from xf.checkpoint import LoadError
 from xf.interfaces.quantizer import QuantizationConfig, Quantizer, matching_linears
-from xf.plugins import PluginError, registry
+from xf.plugins import PluginError, hooks, registry
 
 _spec = importlib.util.spec_from_file_location("checkpoint_toy", Path(__file__).with_name("checkpoint_toy.py"))
 toy = sys.modules.setdefault("checkpoint_toy", importlib.util.module_from_spec(_spec))
@@ -96,6 +96,22 @@ def test_weights_are_quantized_while_they_are_read_and_load_again(tmp_path: Path
     for name, tensor in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
     close(again)
+
+
+def test_a_hook_sees_which_quantizer_a_model_got() -> None:
+    seen = []
+
+    class Plugin:
+        @hooks.hookimpl
+        def xf_dispatch_chosen(self, model: nn.Module, what: str, name: str) -> None:
+            seen.append((type(model).__name__, what, name))
+
+    hooks.register(Plugin, "seen")
+    try:
+        toy.ToyForCausalLM.from_pretrained(TOY, quantization_config=HEAD_KEPT)
+    finally:
+        hooks.unregister("seen")
+    assert ("ToyForCausalLM", "quantizer", "eighth") in seen
 
 
 def test_a_quantized_checkpoint_must_be_whole(tmp_path: Path) -> None:

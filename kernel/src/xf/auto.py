@@ -69,6 +69,8 @@ class AutoConfig(_Auto):
         model_type = data.get("model_type")
         if model_type is None:  # files from before the key; the longest name that is part of the checkpoint's name
             model_type = max((known for known in registry("config").names() if known in name), key=len, default=None)
+            if model_type is not None:
+                logger.warning(f"{CONFIG_NAME} of {name} has no model_type; by its name it is read as {model_type!r}.")
         if not isinstance(model_type, str):
             raise ValueError(f"{CONFIG_NAME} of {name} has no model_type, which says the architecture: {model_type!r}")
         config_class = registry("config").get(model_type)

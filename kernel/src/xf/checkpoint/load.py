@@ -72,6 +72,7 @@ def load_pretrained(cls: Any, pretrained_model_name_or_path: Any, *model_args: A
     if quantizer:
         quantizer.prepare(model)
         model.quantizer = quantizer
+        _hook("xf_dispatch_chosen", model=model, what="quantizer", name=quantizer.quantization_config.quant_method)
     _hook("xf_before_load", model=model, checkpoint=checkpoint)
     name = checkpoint.name if checkpoint else "state_dict"
     files = tuple(str(path) for path in weights.files)
@@ -366,7 +367,7 @@ def _digest(source: TensorSource) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _hook(name: str, **arguments: Any) -> None:
+def _hook(hook: str, /, **arguments: Any) -> None:
     from xf.plugins.hooks import hooks
 
-    getattr(hooks(), name)(**arguments)
+    getattr(hooks(), hook)(**arguments)

@@ -41,7 +41,7 @@ class HookSpecs:
         """An event of the training loop ("on_step_end"), after the callbacks have seen it."""
 
     def xf_dispatch_chosen(self, model: Any, what: str, name: str) -> None:
-        """An implementation was chosen for a model, or a part of one: `what` ("attention") is the one called `name`."""
+        """A model got the implementation `name` for `what`: "attention", "quantizer" or a generation's "cache"."""
 
 
 FIRST_RESULT = ("xf_resolve_checkpoint",)

@@ -1,4 +1,4 @@
-"""The packages optimum-quanto and hqq themselves, where they are installed: precision, every shape, the contract."""
+"""The packages optimum-quanto and hqq themselves, which `make setup` installs: precision, every shape, the contract."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ BOUNDS = {1: 4.0, 2: 2.5, 3: 1.2, 4: 0.6, 8: 0.06}
 
 
 class TestHQQ:
-    @pytest.fixture(autouse=True)
-    def _installed(self) -> None:
-        pytest.importorskip("hqq", reason="pip install xf-plugin-cache-quantized[hqq]")
-
     @pytest.mark.parametrize("nbits", [1, 2, 3, 4, 8])
     @pytest.mark.parametrize("axis", [0, 1])
     def test_every_shape_comes_back(self, nbits: int, axis: int) -> None:
@@ -42,10 +38,6 @@ class TestHQQ:
 
 
 class TestQuanto:
-    @pytest.fixture(autouse=True)
-    def _installed(self) -> None:
-        pytest.importorskip("optimum.quanto", reason="pip install xf-plugin-cache-quantized[quanto]")
-
     @pytest.mark.parametrize("nbits", [2, 4, 8])
     @pytest.mark.parametrize("axis", [0, -1])
     def test_every_shape_comes_back(self, nbits: int, axis: int) -> None:
@@ -65,10 +57,6 @@ class TestQuanto8Conformance(CacheConformance):
     atol = 0.05
     cache_config = {"nbits": 8, "q_group_size": 16, "residual_length": 3}
 
-    @pytest.fixture(autouse=True)
-    def _installed(self) -> None:
-        pytest.importorskip("optimum.quanto", reason="pip install xf-plugin-cache-quantized[quanto]")
-
 
 class TestHQQ8Conformance(CacheConformance):
     name = "hqq_quantized"
@@ -76,14 +64,9 @@ class TestHQQ8Conformance(CacheConformance):
     atol = 0.05
     cache_config = {"nbits": 8, "q_group_size": 16, "residual_length": 3}
 
-    @pytest.fixture(autouse=True)
-    def _installed(self) -> None:
-        pytest.importorskip("hqq", reason="pip install xf-plugin-cache-quantized[hqq]")
 
-
-@pytest.mark.parametrize(("package", "name", "axis"), [("optimum.quanto", "quanto", -1), ("hqq", "HQQ", 1)])
-def test_a_model_generates_with_it(package: str, name: str, axis: int) -> None:
-    pytest.importorskip(package)
+@pytest.mark.parametrize(("name", "axis"), [("quanto", -1), ("HQQ", 1)])
+def test_a_model_generates_with_it(name: str, axis: int) -> None:
     config = xf.LlamaConfig(
         vocab_size=99, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, bos_token_id=1
     )

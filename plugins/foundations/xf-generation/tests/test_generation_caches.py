@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import xf
-from xf.plugins import registry
+from xf.plugins import hooks, registry
 from xf_testing.tiny import fill_weights
 
 torch.set_num_threads(1)
@@ -232,3 +232,20 @@ def test_a_prompt_that_cannot_be_cut_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(model.generate(inputs_embeds=embeds, **options), plain[:, 9:])
     assert torch.equal(model.generate(PROMPT, use_cache=False, **options), plain)
     assert "inputs_embeds" in told[0] and all("without a cache" in text for text in told[1:]) and len(told) > 1
+
+
+def test_a_hook_sees_which_cache_a_generation_got() -> None:
+    seen = []
+
+    class Plugin:
+        @hooks.hookimpl
+        def xf_dispatch_chosen(self, model: Any, what: str, name: str) -> None:
+            seen.append((what, name))
+
+    model = llama().eval()
+    hooks.register(Plugin, "seen")
+    try:
+        model.generate(torch.tensor([[3, 4]]), max_new_tokens=2, cache_implementation="static")
+    finally:
+        hooks.unregister("seen")
+    assert seen == [("cache", "static")]

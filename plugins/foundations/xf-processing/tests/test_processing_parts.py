@@ -192,7 +192,6 @@ def chat(image: Any, text: str = "hi") -> list[dict[str, Any]]:
 def test_conversations_with_images(processor: Any) -> None:
     import PIL.Image
 
-    pytest.importorskip("xf_vision")
     processor.chat_template = TEMPLATE
     image = PIL.Image.new("RGB", (2, 2))
     seen: list[Any] = []
@@ -216,7 +215,6 @@ def test_conversations_with_images(processor: Any) -> None:
 
 
 def test_assistant_masks_reach_over_longer_placeholders(processor: Any) -> None:
-    pytest.importorskip("xf_vision")
     import PIL.Image
 
     processor.chat_template = MARKED

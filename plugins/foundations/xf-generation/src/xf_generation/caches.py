@@ -8,6 +8,7 @@ from torch import Tensor
 
 from xf.interfaces.cache import Cache, DynamicCache, EncoderDecoderCache
 from xf.plugins import registry
+from xf.plugins.hooks import hooks
 
 from .configuration import GenerationConfig
 
@@ -83,6 +84,7 @@ def _named(name: str, text_config: Any, rows: int, length: int, model: Any, opti
     made: Cache = kind.for_generation(
         text_config, batch_size=rows, max_length=length, device=model.device, dtype=model.dtype, **options
     )
+    hooks().xf_dispatch_chosen(model=model, what="cache", name=name)
     return made
 
 
